@@ -1,0 +1,1 @@
+"""Lanebridge carries Kafka partitions into Celery in order."""

@@ -1,0 +1,1 @@
+"""Bridge and Pipeline: what the user declares."""

@@ -1,0 +1,1 @@
+"""An embedded Kafka and Redis for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""What is in flight, in Redis; survives the bridge."""
