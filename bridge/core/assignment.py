@@ -1,0 +1,76 @@
+"""Where a partition starts: Kafka is the truth, the ledger makes it exact.
+
+The precedence, first match: another topic id, a committed offset without our metadata, a watermark above the log's
+end -> the ledger is cleared. No committed offset but a `base` inside the log -> start there. Else the committed
+offset, or the policy `start_from`. A position is never derived from the lanes' entries, except with one lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.core.commits import read_metadata
+from bridge.core.events import KafkaAnswered
+from bridge.entries import PartitionEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`offset` is where to read from and what to commit at once. `clear` says why the ledger is cleared ("" not).
+    `notes` are for the log; `fatal` ends the bridge."""
+
+    offset: int
+    clear: str = ""
+    notes: tuple[str, ...] = ()
+    fatal: str = ""
+
+
+def decide_start(facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str, known: int | None) -> Start:
+    """Where to start. `known` is the position that this process has already reached (None: none)."""
+    metadata = read_metadata(facts.metadata)
+    of_this_topic = metadata is None or metadata.topic_id == facts.topic_id
+    committed = facts.committed if of_this_topic else None
+    clear = _why_clear(facts, entry, foreign=facts.committed is not None and metadata is None)
+    base = None if clear else _base(entry)
+    if known is not None:
+        offset = max(known, committed or 0, base or 0)
+    elif committed is not None:
+        offset = max(committed, base or 0)
+    elif base is not None and facts.log_start <= base <= facts.log_end:
+        offset = base
+    elif start_from == "error":
+        text = f"{facts.tp} has no committed offset and start_from='error': commit one, or set start_from"
+        return Start(0, clear, fatal=text)
+    else:
+        offset = facts.log_start if start_from == "earliest" else facts.log_end
+    return _inside_log(offset, facts, clear)
+
+
+def _why_clear(facts: KafkaAnswered, entry: PartitionEntry, *, foreign: bool) -> str:
+    if entry.base is None and not entry.lanes:
+        return ""
+    if entry.topic_id and entry.topic_id != facts.topic_id:
+        return "the topic was created again"
+    if foreign:
+        return "the group's offset was set by somebody else"
+    if max((lane.watermark for lane in entry.lanes.values()), default=0) > facts.log_end:
+        return "the ledger is ahead of the log's end"
+    return ""
+
+
+def _base(entry: PartitionEntry) -> int | None:
+    watermark = entry.lanes[0].watermark if entry.rule == "partition" and 0 in entry.lanes else -1
+    if entry.base is None:
+        return watermark if watermark >= 0 else None
+    return max(entry.base, watermark)
+
+
+def _inside_log(offset: int, facts: KafkaAnswered, clear: str) -> Start:
+    if offset < facts.log_start:
+        lost = facts.log_start - offset
+        note = f"offsets {offset}..{facts.log_start - 1} ({lost}) were deleted from the log before they were read"
+        return Start(facts.log_start, clear, (note,))
+    if offset > facts.log_end:
+        note = f"the committed offset {offset} is beyond the log's end {facts.log_end}; reading from the end"
+        return Start(facts.log_end, clear, (note,))
+    return Start(offset, clear)

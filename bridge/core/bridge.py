@@ -1,0 +1,321 @@
+"""The whole bridge as a state machine: events in, effects out. No clock, no thread, no I/O.
+
+Everything that affects what the bridge does is in this package. `Core.handle(event, now)` takes one event and
+returns the effects; HANDLERS says who handles what. Answers of an assignment that is no longer live are dropped.
+An effect that failed is repeated with back-off as long as it still makes sense (`Repeats`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from bridge.core import events as ev
+from bridge.core.commits import Commits
+from bridge.core.dispatching import Dispatching
+from bridge.core.effects import Commit, CommitEntry, Effect, GiveUp, Report, SetFault
+from bridge.core.failures import Limits
+from bridge.core.lane import IN_FLIGHT, Lane, Phase
+from bridge.core.limits import Buffers, InFlight
+from bridge.core.partition import Partition, PartitionConfig, Stage
+from bridge.core.repeats import Repeats
+from bridge.core.sweeping import Sweeping
+from bridge.core.watch import WatchTimes
+from bridge.entries import LaneEntry, chain_of
+from bridge.records import PipelineRules, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """What the core must know; durations in seconds, sizes in bytes.
+
+    `rules_of` finds the pipeline of a topic, `queue_of(tp, lane, link)` the Celery queue of a link.
+    """
+
+    group: str
+    rules_of: Callable[[str], PipelineRules]
+    queue_of: Callable[[TopicPartition, int, int], str]
+    start_from: str = "earliest"
+    commit_interval: float = 0.0
+    buffer_bytes: int = 48 * 1024 * 1024
+    in_flight_bytes: int = 64 * 1024 * 1024
+    times: WatchTimes = field(default_factory=WatchTimes)
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+
+
+class Core:
+    """The state of one bridge process."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self.random = Random(config.seed)
+        self.buffers = Buffers(config.buffer_bytes, self.emit)
+        self.in_flight = InFlight(config.in_flight_bytes)
+        self.commits = Commits(config.commit_interval)
+        self.repeats = Repeats()
+        self.dispatching = Dispatching(self)
+        self.sweeping = Sweeping(self)
+        #: chain id -> where it is, for every chain in flight
+        self.chains: dict[str, tuple[TopicPartition, int]] = {}
+        self.flush_ends: dict[TopicPartition, int] = {}
+        self._serial = 0
+        self._out: list[Effect] = []
+
+    def handle(self, event: ev.Event, now: float) -> list[Effect]:
+        """One event at time `now` (seconds, monotonic, never going back); returns the effects in order."""
+        HANDLERS[type(event)](self, event, now)
+        self.dispatching.run_timers(now)
+        for effect in self.repeats.due(now):
+            if self.is_sensible(effect):
+                self.emit(effect)
+        self._commit(now)
+        out, self._out = self._out, []
+        return out
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect to what the current event brings about."""
+        self._out.append(effect)
+
+    @property
+    def wake_at(self) -> float:
+        """The latest time at which the next event, a Tick if there is no other, must come."""
+        commit = self.commits.wake_at if self._wanted_commits() else float("inf")
+        return min(self.dispatching.wake_at, self.repeats.wake_at, commit, self.sweeping.wake_at)
+
+    def live(self, tp: TopicPartition, serial: int) -> Partition | None:
+        """The partition if this very assignment is still live."""
+        partition = self.partitions.get(tp)
+        return partition if partition is not None and partition.serial == serial else None
+
+    def is_sensible(self, effect: Effect) -> bool:
+        """An effect that failed is worth repeating: what it belongs to is still there."""
+        tp, serial = getattr(effect, "tp", None), getattr(effect, "serial", None)
+        if isinstance(effect, SetFault):
+            return effect.chain in self.chains
+        if tp is None or serial is None:
+            return False
+        if self.live(tp, serial) is None:
+            return False
+        chain = getattr(effect, "chain", None)
+        return chain is None or getattr(chain, "id", chain) in self.chains
+
+    # --- the group -------------------------------------------------------------------------------------------------
+
+    def _assigned(self, event: ev.Assigned, now: float) -> None:
+        for tp in event.partitions:
+            self.start_assignment(tp)
+
+    def start_assignment(self, tp: TopicPartition) -> None:
+        """A new assignment of the partition begins; what was known of it is forgotten."""
+        self.forget(tp)
+        self._serial += 1
+        config = PartitionConfig(self.config.group, self.config.start_from)
+        partition = Partition(tp, self._serial, self.config.rules_of(tp.topic), config, self.emit)
+        partition.flush_end = self.flush_ends.get(tp)
+        self.partitions[tp] = partition
+        partition.begin()
+
+    def _revoked(self, event: ev.Revoked, now: float) -> None:
+        last: dict[TopicPartition, CommitEntry] = {}
+        for tp in event.partitions:
+            partition = self.partitions.get(tp)
+            if partition is not None and partition.is_active and (entry := partition.wanted_commit) is not None:
+                last[tp] = entry
+            self.forget(tp)
+        if last:
+            self.emit(Commit(last))
+
+    def _lost(self, event: ev.Lost, now: float) -> None:
+        for tp in event.partitions:
+            self.forget(tp)
+
+    def forget(self, tp: TopicPartition) -> None:
+        """Nothing more is done for this assignment; its chains stay in the ledger for the next owner."""
+        partition = self.partitions.pop(tp, None)
+        if partition is None:
+            return
+        for lane in partition.lanes.values():
+            if lane.flight is not None:
+                self.chains.pop(lane.flight.chain, None)
+        self.in_flight.forget(tp)
+        self.buffers.leave(tp)
+
+    # --- the assignment's answers ----------------------------------------------------------------------------------
+
+    def _kafka_answered(self, event: ev.KafkaAnswered, now: float) -> None:
+        self.repeats.succeeded()
+        if (partition := self.live(event.tp, event.serial)) is not None:
+            partition.kafka_answered(event, now)
+            self.restart_if_needed(partition)
+
+    def restart_if_needed(self, partition: Partition) -> None:
+        """The topic was created again: begin anew."""
+        if partition.must_restart:
+            self.emit(Report("error", "recreated", "the topic was created again", partition.tp))
+            self.start_assignment(partition.tp)
+
+    def _owner_assigned(self, event: ev.OwnerAssigned, now: float) -> None:
+        self.repeats.succeeded()
+        if (partition := self.live(event.tp, event.serial)) is not None:
+            partition.owner_assigned(event.entry)
+
+    def _cleared(self, event: ev.Cleared, now: float) -> None:
+        if (partition := self.live(event.tp, event.serial)) is not None:
+            partition.cleared(event.accepted)
+
+    def _restored(self, event: ev.Restored, now: float) -> None:
+        partition = self.live(event.tp, event.serial)
+        if partition is None or not partition.restored(event.accepted):
+            return
+        self.buffers.join(partition.tp)
+        for lane in list(partition.lanes.values()):
+            entry = partition.entry.lanes.get(lane.index, LaneEntry(lane.index))
+            self.dispatching.take_up(partition, lane, entry, now)
+        self.sweeping.read_soon()
+        self.settle_down(partition, partition.lanes.values(), now)
+
+    def _rule_changed(self, event: ev.RuleChanged, now: float) -> None:
+        if (partition := self.live(event.tp, event.serial)) is not None:
+            lanes = partition.rule_changed(event.accepted, now)
+            self.settle_down(partition, lanes, now)
+
+    # --- records ---------------------------------------------------------------------------------------------------
+
+    def _fetched(self, event: ev.Fetched, now: float) -> None:
+        partition = self.partitions.get(event.tp)
+        if partition is None or partition.expected is None or not event.rows:
+            return
+        if event.rows[0][0] < partition.expected:
+            text = f"offset {event.rows[0][0]} came, {partition.expected} was expected: assigning anew"
+            self.emit(Report("warning", "backwards", text, event.tp))
+            self.start_assignment(event.tp)
+            return
+        self.settle_down(partition, partition.receive(event.rows, now), now)
+
+    def _end_of_log(self, event: ev.EndOfLog, now: float) -> None:
+        if (partition := self.partitions.get(event.tp)) is not None:
+            partition.end_of_log(event.offset)
+            self.settle_down(partition, partition.lanes.values(), now)
+
+    def _offset_missing(self, event: ev.OffsetMissing, now: float) -> None:
+        if (partition := self.partitions.get(event.tp)) is not None:
+            partition.offset_missing()
+
+    def _flush(self, event: ev.Flush, now: float) -> None:
+        self.flush_ends.update(event.ends)
+        for tp, end in event.ends.items():
+            if (partition := self.partitions.get(tp)) is not None:
+                partition.flush_end = end
+                self.settle_down(partition, partition.lanes.values(), now)
+
+    def settle_down(self, partition: Partition, lanes: Iterable[Lane], now: float) -> None:
+        """After lanes have changed: move the position, count memory, dispatch what may go."""
+        held = partition.held_bytes
+        for lane in lanes:
+            held = partition.weigh(lane)
+            self.report_predicate(partition, lane)
+        partition.advance()
+        if partition.expected is not None:
+            self.buffers.update(partition.tp, held, exempt=partition.must_read_on)
+        for lane in lanes:
+            self.dispatching.consider(partition, lane, now)
+
+    def report_predicate(self, partition: Partition, lane: Lane) -> None:
+        """The user's `close_batch` raised: say so, the batch goes on by size and time."""
+        if (error := lane.batcher.predicate_error) is not None:
+            lane.batcher.predicate_error = None
+            text = f"close_batch of pipeline {partition.rules.name} raised {error}; the batch stays open"
+            self.emit(Report("error", "close_batch", text, partition.tp, lane.index))
+
+    # --- chains ----------------------------------------------------------------------------------------------------
+
+    def _outcome_heard(self, event: ev.OutcomeHeard, now: float) -> None:
+        partition = self.partitions.get(event.tp)
+        lane = partition.lanes.get(event.lane) if partition is not None else None
+        if partition is None or lane is None or lane.flight is None or lane.flight.chain != event.seen.chain:
+            return
+        if lane.phase in IN_FLIGHT or lane.phase is Phase.DISPATCHING:
+            self.dispatching.take_outcome(partition, lane, event.seen, event.outcome, now)
+            self.settle_down(partition, (lane,), now)
+
+    def _error_heard(self, event: ev.ErrorHeard, now: float) -> None:
+        for partition in self.partitions.values():
+            if event.link_id in partition.terminating:
+                partition.link_ended(event.link_id, now)
+        chain, link = chain_of(event.link_id)
+        self.dispatching.superseded_link_ended(event.link_id, now)
+        if chain in self.chains:
+            tp, index = self.chains[chain]
+            self.dispatching.fault_from_error(self.partitions[tp].lanes[index], link, event)
+
+    # --- commits ---------------------------------------------------------------------------------------------------
+
+    def _wanted_commits(self) -> list[tuple[TopicPartition, CommitEntry]]:
+        return [
+            (tp, entry) for tp, partition in self.partitions.items() if (entry := partition.wanted_commit) is not None
+        ]
+
+    def _commit(self, now: float) -> None:
+        if now < self.commits.wake_at:
+            return
+        commit = self.commits.next_commit(self._wanted_commits(), now)
+        if commit is not None:
+            self.emit(commit)
+
+    def _commit_answered(self, event: ev.CommitAnswered, now: float) -> None:
+        fine = all(answer is ev.CommitAnswer.OK for _, _, answer, _ in event.answers.values())
+        self.commits.answered(now, confirmed=fine)
+        for tp, (serial, offset, answer, text) in event.answers.items():
+            partition = self.live(tp, serial)
+            if partition is None:
+                continue
+            if answer is ev.CommitAnswer.OK:
+                partition.commit_confirmed(offset)
+            elif answer is ev.CommitAnswer.FENCED:
+                self.emit(GiveUp(f"the group has fenced this member: {text}"))
+            else:
+                again = "the commit is submitted again"
+                self.emit(Report("warning", "commit", f"commit of {offset} not confirmed: {text}; {again}", tp))
+
+    # --- the rest --------------------------------------------------------------------------------------------------
+
+    def _effect_failed(self, event: ev.EffectFailed, now: float) -> None:
+        self.repeats.failed(event.effect, event.error, now, self.emit)
+        self.sweeping.effect_failed(event.effect, now)
+
+    def _lanes_read(self, event: ev.LanesRead, now: float) -> None:
+        self.repeats.succeeded()
+        self.sweeping.lanes_read(event, now)
+
+    def _tick(self, event: ev.Tick, now: float) -> None:
+        for partition in self.partitions.values():
+            if partition.stage is Stage.CLEARING:
+                partition.clear_when_due(now)
+        self.sweeping.tick(now)
+
+
+HANDLERS: dict[type, Callable[..., None]] = {
+    ev.Assigned: Core._assigned,
+    ev.Revoked: Core._revoked,
+    ev.Lost: Core._lost,
+    ev.KafkaAnswered: Core._kafka_answered,
+    ev.OwnerAssigned: Core._owner_assigned,
+    ev.Cleared: Core._cleared,
+    ev.Restored: Core._restored,
+    ev.RuleChanged: Core._rule_changed,
+    ev.Fetched: Core._fetched,
+    ev.EndOfLog: Core._end_of_log,
+    ev.OffsetMissing: Core._offset_missing,
+    ev.CommitAnswered: Core._commit_answered,
+    ev.Dispatched: lambda core, event, now: core.dispatching.dispatched(event, now),
+    ev.Published: lambda core, event, now: core.dispatching.published(event, now),
+    ev.OutcomeHeard: Core._outcome_heard,
+    ev.ErrorHeard: Core._error_heard,
+    ev.LanesRead: Core._lanes_read,
+    ev.EffectFailed: Core._effect_failed,
+    ev.Tick: Core._tick,
+    ev.Flush: Core._flush,
+}

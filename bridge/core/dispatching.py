@@ -1,0 +1,316 @@
+"""The life of chains: dispatch what may go, take up what the ledger holds, act on what chains report.
+
+A lane has at most one chain in flight. A dispatch replaces exactly what the lane last saw (`expect`); refused, it
+takes up what is there. Publishing is idempotent: a link that may be in its queue is published again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from bridge.core import events as ev
+from bridge.core.batching import ClosedBatch
+from bridge.core.effects import Chain, Dispatch, Effect, PublishLink, Report, SetFault, TerminateLinks
+from bridge.core.failures import Decision, Verdict
+from bridge.core.lane import IN_FLIGHT, Flight, Lane, Phase
+from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
+from bridge.entries import Failure, FailureKind, LaneEntry, Outcome, Seen, link_id
+from bridge.records import TopicPartition
+
+if TYPE_CHECKING:
+    from bridge.core.bridge import Core
+    from bridge.core.partition import Partition
+
+#: characters that may not stand in a chain id: Redis reads subscription patterns as globs
+_GLOB = str.maketrans(dict.fromkeys("*?[]\\ {}/", "_"))
+
+#: counters of one owner number; owner number (seconds, 31 bits until 2038) and counter make a 62-bit token
+_TOKENS_PER_OWNER = 2**31
+
+
+def chain_prefix(group: str) -> str:
+    """What every chain id of the group begins with."""
+    return f"{group.translate(_GLOB)}."
+
+
+def chain_id(group: str, tp: TopicPartition, first: int, last: int, owner: int, counter: int) -> str:
+    """A chain id, never used twice; for people to read, nobody parses it."""
+    return f"{chain_prefix(group)}{tp.topic}-{tp.partition}.{first}-{last}.{owner}-{counter}"
+
+
+class Dispatching:
+    """What moves chains. It works on the core's partitions and emits the core's effects."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._timers: list[tuple[float, int, TopicPartition, int, int]] = []
+        self._timer_number = 0
+        self._starved: dict[tuple[TopicPartition, int], None] = {}
+        #: superseded link id -> the chain that waits for its end
+        self._superseded: dict[str, str] = {}
+
+    # --- what may go -----------------------------------------------------------------------------------------------
+
+    def consider(self, partition: Partition, lane: Lane, now: float) -> None:
+        """Dispatch the lane's next batch if it may go now; else make sure that it is looked at again in time."""
+        if not partition.is_active or lane.phase not in (Phase.FREE, Phase.RETRYING):
+            return
+        if lane.first_unfinished is not None and not self._core.in_flight.has_room():
+            self._starved[partition.tp, lane.index] = None
+            return
+        assert partition.expected is not None
+        was = lane.phase
+        flush = partition.flushes or self._core.buffers.is_full(partition.tp)
+        batch = lane.next_batch(now, read_up_to=partition.expected, flush=flush)
+        if batch is not None:
+            self._dispatch(partition, lane, batch, now)
+        else:
+            if lane.phase is not was:
+                partition.advance()
+            self._set_timer(partition, lane, lane.wake_at)
+
+    def _dispatch(self, partition: Partition, lane: Lane, batch: ClosedBatch, now: float) -> None:
+        core, tp = self._core, partition.tp
+        wait = max(0.0, lane.flight.publish_after - now) if lane.flight is not None else 0.0
+        partition.dispatches += 1
+        first, last = batch.rows[0][0], batch.rows[-1][0]
+        id = chain_id(core.config.group, tp, first, last, partition.owner.number, partition.dispatches)
+        flight = lane.dispatch(id, batch, now)
+        flight.publish_after = now + wait if wait else 0.0
+        core.chains[id] = (tp, lane.index)
+        core.in_flight.add(tp, lane.index, batch.size_bytes)
+        token = partition.owner.number * _TOKENS_PER_OWNER + partition.dispatches
+        chain = Chain(
+            id,
+            lane.index,
+            first,
+            flight.last,
+            token,
+            flight.attempt,
+            batch.trigger,
+            len(batch.rows),
+            batch.size_bytes,
+        )
+        core.emit(
+            Dispatch(
+                tp=tp,
+                serial=partition.serial,
+                owner=partition.owner,
+                chain=chain,
+                rows=batch.rows,
+                expect=lane.expect,
+                base=partition.position,
+                counters=lane.counters,
+                links=partition.rules.links,
+                publish_after_s=wait,
+            )
+        )
+
+    def dispatched(self, event: ev.Dispatched, now: float) -> None:
+        """The ledger has answered a dispatch."""
+        self._core.repeats.succeeded()
+        partition = self._core.live(event.tp, event.serial)
+        lane = partition.lanes.get(event.lane) if partition is not None else None
+        if partition is None or lane is None or lane.flight is None or lane.phase is not Phase.DISPATCHING:
+            return
+        if lane.flight.chain != event.chain:
+            return
+        if event.answer is ev.DispatchAnswer.OK:
+            lane.accept(self._core.sweeping.number, now)
+            if lane.flight.publish_after:
+                self._set_timer(partition, lane, lane.flight.publish_after)
+            return
+        self._drop_chain(partition, lane)
+        lane.refuse(now)
+        lane.flight.reading = self._core.sweeping.number
+        if event.answer is ev.DispatchAnswer.CHANGED:
+            lane.unsure = True
+            self._core.sweeping.read_soon()
+        elif partition.is_active:
+            partition.reassign("the ledger says that another owner has the partition")
+
+    def published(self, event: ev.Published, now: float) -> None:
+        """A link was published, or may have been."""
+        if event.sure:
+            self._core.repeats.succeeded()
+        elif event.chain in self._core.chains:
+            again = PublishLink(event.tp, event.serial, event.lane, event.chain, event.link)
+            self._core.repeats.failed(again, "the Celery broker cannot be reached", now, self._core.emit)
+
+    # --- what the ledger holds -------------------------------------------------------------------------------------
+
+    def take_up(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
+        """Make the lane agree with what the ledger says of it."""
+        lane.unsure = False
+        if lane.flight is not None and entry.chain and lane.flight.chain == entry.chain:
+            self._same_chain(partition, lane, entry, now)
+        elif partition.is_history(entry):
+            if lane.flight is not None:
+                self._drop_chain(partition, lane)
+                lane.vanish(now)
+            lane.skip_below(entry.watermark, now)
+            lane.expect = entry.seen
+        else:
+            self._adopt(partition, lane, entry, now)
+
+    def _same_chain(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
+        if lane.phase not in IN_FLIGHT and lane.phase is not Phase.DISPATCHING:
+            lane.expect = entry.seen
+        elif entry.outcome is not None:
+            self.take_outcome(partition, lane, entry.seen, entry.outcome, now)
+        else:
+            if lane.phase is Phase.DISPATCHING:
+                lane.accept(self._core.sweeping.number, now)
+            if entry.claim is None:
+                self._publish(partition, lane, entry.link, now)
+
+    def _adopt(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
+        self._drop_chain(partition, lane)
+        lane.adopt(entry, now, self._core.sweeping.number)
+        assert lane.flight is not None
+        self._core.chains[entry.chain] = (partition.tp, lane.index)
+        early = (entry.publish_after_ms - partition.entry.now_ms) / 1000.0
+        lane.flight.publish_after = now + early if early > 0 else 0.0
+        text = f"adopted chain {entry.chain}, link {entry.link} of {entry.links}"
+        self._report("info", "adopted", text, partition, lane)
+        if entry.outcome is not None:
+            self.take_outcome(partition, lane, entry.seen, entry.outcome, now)
+        elif entry.claim is None:
+            self._publish(partition, lane, entry.link, now)
+
+    def _publish(self, partition: Partition, lane: Lane, link: int, now: float) -> None:
+        flight = lane.flight
+        assert flight is not None
+        if now < flight.publish_after:
+            self._set_timer(partition, lane, flight.publish_after)
+            return
+        flight.publish_after = 0.0
+        flight.published_at = now
+        flight.publishes += 1
+        self._core.emit(PublishLink(partition.tp, partition.serial, lane.index, flight.chain, link))
+
+    def publish_again(self, partition: Partition, lane: Lane, now: float) -> None:
+        """The link in flight may never have reached its queue."""
+        assert lane.flight is not None
+        self._publish(partition, lane, lane.flight.link, now)
+
+    def _drop_chain(self, partition: Partition, lane: Lane) -> None:
+        if lane.flight is not None:
+            self._core.chains.pop(lane.flight.chain, None)
+        if self._core.in_flight.remove(partition.tp, lane.index):
+            self._feed_starved()
+
+    def _feed_starved(self) -> None:
+        """Lanes that waited for room among the bytes in flight are looked at by timers that are due at once."""
+        starved, self._starved = self._starved, {}
+        for tp, index in starved:
+            partition = self._core.partitions.get(tp)
+            lane = partition.lanes.get(index) if partition is not None else None
+            if partition is not None and lane is not None:
+                self._set_timer(partition, lane, 0.0)
+
+    # --- what chains report ----------------------------------------------------------------------------------------
+
+    def take_outcome(self, partition: Partition, lane: Lane, seen: Seen, outcome: Outcome, now: float) -> None:
+        """The lane's chain has reported."""
+        self._drop_chain(partition, lane)
+        decision = lane.take_outcome(seen, outcome, now, self._core.config.limits, self._core.random.random())
+        if decision is None:
+            return
+        if outcome.failure is not None and outcome.failure.exception == LINK_TIMEOUT and lane.flight is not None:
+            self._supersede(lane.flight, seen, now)
+        level, action = {
+            Verdict.TRY_AGAIN: ("warning", "retry"),
+            Verdict.STALL: ("warning", "stalled"),
+            Verdict.STOP: ("error", "stopped"),
+        }[decision.verdict]
+        self._report(level, action, _decision_text(decision), partition, lane)
+
+    def _supersede(self, flight: Flight, seen: Seen, now: float) -> None:
+        old = link_id(seen.chain, seen.link)
+        flight.publish_after = now + TERMINATE_WAIT
+        self._superseded[old] = seen.chain
+        self._core.emit(TerminateLinks((old,)))
+
+    def superseded_link_ended(self, task_id: str, now: float) -> None:
+        """A link that had to be killed is dead: what waited for it may be published."""
+        if self._superseded.pop(task_id, None) is None:
+            return
+        for partition in self._core.partitions.values():
+            for lane in partition.lanes.values():
+                if lane.flight is not None and lane.flight.publish_after > now:
+                    lane.flight.publish_after = now
+                    self._set_timer(partition, lane, now)
+
+    def fault_from_error(self, lane: Lane, link: int, event: ev.ErrorHeard) -> None:
+        """Celery reports what our own code cannot: turn it into an outcome, if it still applies."""
+        found = _fault_kind(event)
+        if found is None or lane.flight is None:
+            return
+        kind, claimed_by = found
+        self.set_fault(lane, link, kind, claimed_by, event.exception, event.message)
+
+    def set_fault(
+        self, lane: Lane, link: int, kind: FailureKind, claimed_by: str, exception: str, message: str
+    ) -> None:
+        """Ask the ledger to give the chain in flight this outcome; everything from its first record on is open."""
+        flight = lane.flight
+        assert flight is not None
+        at = max(flight.first, lane.watermark)
+        task = lane.rules.tasks[min(link, lane.rules.links) - 1]
+        failure = Failure(at, kind, link=link, task=task, exception=exception, message=message)
+        outcome = Outcome("failed", at, failure)
+        self._core.emit(SetFault(lane.tp, lane.index, flight.chain, link, claimed_by, outcome))
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, partition: Partition, lane: Lane, at: float) -> None:
+        if at == float("inf") or at >= lane.timer_at:
+            return
+        lane.timer_at = at
+        self._timer_number += 1
+        heapq.heappush(self._timers, (at, self._timer_number, partition.tp, partition.serial, lane.index))
+
+    def run_timers(self, now: float) -> None:
+        """Look at the lanes whose time has come."""
+        while self._timers and self._timers[0][0] <= now:
+            _, _, tp, serial, index = heapq.heappop(self._timers)
+            partition = self._core.live(tp, serial)
+            lane = partition.lanes.get(index) if partition is not None else None
+            if partition is None or lane is None:
+                continue
+            lane.timer_at = float("inf")
+            if lane.flight is not None and lane.phase in IN_FLIGHT:
+                if lane.flight.publish_after:
+                    self._publish(partition, lane, lane.flight.link, now)
+            else:
+                self.consider(partition, lane, now)
+
+    @property
+    def wake_at(self) -> float:
+        """When the next lane's time comes."""
+        return self._timers[0][0] if self._timers else float("inf")
+
+    def _report(self, level: str, action: str, text: str, partition: Partition, lane: Lane) -> None:
+        effect: Effect = Report(level, action, text, partition.tp, lane.index)  # type: ignore[arg-type]
+        self._core.emit(effect)
+
+
+def _decision_text(decision: Decision) -> str:
+    if decision.verdict is Verdict.TRY_AGAIN:
+        return f"{decision.reason}; tried again in {decision.wait:.1f} s, the lane waits"
+    return decision.reason
+
+
+def _fault_kind(event: ev.ErrorHeard) -> tuple[FailureKind, str] | None:
+    """What an error stored by Celery means, and which claim it must agree with ("" none); None: the sweep finds out."""
+    if event.exception == "NotRegistered":
+        return "not_registered", ""
+    if event.exception == "WorkerLostError" and event.worker:
+        return "worker_lost", event.worker
+    if event.exception == "TimeLimitExceeded" and event.worker:
+        return "timeout", event.worker
+    if event.status == "REVOKED":
+        return "revoked", event.worker if "terminated" in event.message else ""
+    return None

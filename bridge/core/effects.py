@@ -1,0 +1,224 @@
+"""What the core asks the world to do. The runtime carries effects out and answers with events.
+
+Rules: every effect that belongs to an assignment carries its `serial`; the answer carries it back, and the core
+drops answers of an assignment that is no longer live. Every effect is safe to repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bridge.entries import Counters, Outcome, Owner, Seen
+from bridge.records import Row, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class AskKafka:
+    """Committed offset with its metadata, topic id, start and end of the log. Answer: KafkaAnswered."""
+
+    tp: TopicPartition
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssignOwner:
+    """Ledger step *assign*. `metadata_owner` is the owner number in the committed metadata (0: none).
+    Answer: OwnerAssigned."""
+
+    tp: TopicPartition
+    serial: int
+    metadata_owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateLinks:
+    """Revoke the Celery tasks with these ids (terminate, SIGKILL). Nobody waits for an answer."""
+
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClearLedger:
+    """Forget all lanes and the base of the partition (owner checked). Answer: Cleared."""
+
+    tp: TopicPartition
+    serial: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Ledger step behind *confirm* (owner checked): raise the lanes' watermarks to `watermarks`, write rule and
+    topic id where there are none. Answer: Restored."""
+
+    tp: TopicPartition
+    serial: int
+    owner: Owner
+    watermarks: Mapping[int, int]
+    rule: str
+    topic_id: str
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRule:
+    """Write a new lane rule (owner checked): the old lanes go, `base` and all new watermarks are `base`.
+    Answer: RuleChanged."""
+
+    tp: TopicPartition
+    serial: int
+    owner: Owner
+    rule: str
+    base: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One attempt at a batch: `first`..`last` are offsets, `token` grows with every dispatch of the lane,
+    `attempt` counts from 1, `trigger` closed the batch, `size_bytes` is what its records weigh."""
+
+    id: str
+    lane: int
+    first: int
+    last: int
+    token: int
+    attempt: int
+    trigger: str
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Ledger step *dispatch*, then publish link 1. Answer: Dispatched, and Published when the publish is unsure."""
+
+    tp: TopicPartition
+    serial: int
+    owner: Owner
+    chain: Chain
+    rows: tuple[Row, ...]
+    expect: Seen
+    base: int
+    counters: Counters
+    links: int
+    publish_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishLink:
+    """Publish link `link` of a chain that the ledger holds, with the rest of its chain. Answer: Published."""
+
+    tp: TopicPartition
+    serial: int
+    lane: int
+    chain: str
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetFault:
+    """Ledger step *fault*: give the chain this outcome if `link` is current, there is none yet and the claim agrees:
+    `claimed_by` "" means only while unclaimed, else only while claimed by that worker. Nobody waits for an answer:
+    the outcome comes as OutcomeHeard or with the sweep."""
+
+    tp: TopicPartition
+    lane: int
+    chain: str
+    link: int
+    claimed_by: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLanes:
+    """Read the partitions' (with their serials) ledger entries and the workers' heartbeats. Answer: LanesRead."""
+
+    number: int
+    partitions: tuple[tuple[TopicPartition, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartFetching:
+    """Deliver records of the partition from `offset` on, not paused."""
+
+    tp: TopicPartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseFetching:
+    """Deliver no records of this partition until ResumeFetching."""
+
+    tp: TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFetching:
+    """Deliver records of this partition again."""
+
+    tp: TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFetching:
+    """Take records at all (`on` False), or only keep polling (`on` True): pausing all partitions would cost a
+    second of dead time."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitEntry:
+    """What is committed for one partition; `serial` says for which assignment."""
+
+    serial: int
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Submit one asynchronous commit. Answer: CommitAnswered, for every partition in it."""
+
+    entries: Mapping[TopicPartition, CommitEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something a person should know. `action` is the log key; `level` as in logging; the runtime logs it once."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    action: str
+    text: str
+    tp: TopicPartition | None = None
+    lane: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The bridge cannot go on: it ends with exit code 1 and this text."""
+
+    text: str
+
+
+Effect = (
+    AskKafka
+    | AssignOwner
+    | TerminateLinks
+    | ClearLedger
+    | Restore
+    | ChangeRule
+    | Dispatch
+    | PublishLink
+    | SetFault
+    | ReadLanes
+    | StartFetching
+    | PauseFetching
+    | ResumeFetching
+    | HoldFetching
+    | Commit
+    | Report
+    | GiveUp
+)

@@ -1,0 +1,300 @@
+"""One lane: an ordered stream of records with at most one chain in flight.
+
+Everything that moves a lane's phase is in TABLE. Records below `watermark` are finished. The rows of a flight stay
+here until its chain has reported, so that a new attempt needs no second read. `expect` is what the ledger held when
+we last looked: the next dispatch replaces exactly that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bridge.core.batching import Batcher, ClosedBatch, rows_bytes
+from bridge.core.failures import Decision, Limits, Verdict, judge
+from bridge.entries import NOTHING_SEEN, Claim, Counters, LaneEntry, Outcome, Seen
+from bridge.records import OFFSET, PipelineRules, Row, TopicPartition
+
+
+class Phase(Enum):
+    """Where a lane stands."""
+
+    FREE = "free"
+    DISPATCHING = "dispatching"
+    RUNNING = "running"
+    ADOPTED = "adopted"
+    RETRYING = "retrying"
+    STOPPED = "stopped"
+
+
+class Signal(Enum):
+    """What moves a lane."""
+
+    DISPATCH = "a batch is handed to the ledger"
+    ACCEPT = "the ledger took it"
+    REFUSE = "the ledger refused it: not owner, or the lane changed"
+    FINISH = "every record of the chain is finished"
+    FAIL = "records are unfinished and are tried again"
+    STOP = "records are unfinished and are not tried again"
+    VANISH = "the ledger does not know the chain any more"
+    ADOPT = "the ledger holds a chain that this lane did not know"
+
+
+F, D, R, A, W, S = Phase.FREE, Phase.DISPATCHING, Phase.RUNNING, Phase.ADOPTED, Phase.RETRYING, Phase.STOPPED
+
+TABLE: dict[tuple[Phase, Signal], Phase] = {
+    (F, Signal.DISPATCH): D,
+    (F, Signal.ADOPT): A,
+    (D, Signal.ACCEPT): R,
+    (D, Signal.REFUSE): W,
+    (D, Signal.FINISH): F,
+    (D, Signal.FAIL): W,
+    (D, Signal.STOP): S,
+    (D, Signal.VANISH): W,
+    (D, Signal.ADOPT): A,
+    (R, Signal.FINISH): F,
+    (R, Signal.FAIL): W,
+    (R, Signal.STOP): S,
+    (R, Signal.VANISH): W,
+    (R, Signal.ADOPT): A,
+    (A, Signal.FINISH): F,
+    (A, Signal.FAIL): W,
+    (A, Signal.STOP): S,
+    (A, Signal.VANISH): W,
+    (A, Signal.ADOPT): A,
+    (W, Signal.DISPATCH): D,
+    (W, Signal.FINISH): F,
+    (W, Signal.VANISH): W,
+    (W, Signal.ADOPT): A,
+    (S, Signal.VANISH): S,
+    (S, Signal.ADOPT): A,
+}
+
+#: what a row costs in memory beside its key, value and headers (measured on CPython 3.11: tuple, integers, bytes)
+ROW_OVERHEAD_BYTES = 300
+
+#: the phases in which the ledger holds our chain and no outcome has been heard
+IN_FLIGHT = frozenset({Phase.RUNNING, Phase.ADOPTED})
+
+
+@dataclass(slots=True)
+class Flight:
+    """A chain and its rows. While the lane is RETRYING or STOPPED: what is left of the last one."""
+
+    chain: str
+    first: int
+    last: int
+    trigger: str = "size"
+    rows: list[Row] = field(default_factory=list)
+    size_bytes: int = 0
+    link: int = 1
+    claim: Claim | None = None
+    attempt: int = 1
+    #: when this link was published or seen unclaimed last, and how often it was published since
+    published_at: float = 0.0
+    publishes: int = 0
+    #: not published before this time (a superseded link may still be running)
+    publish_after: float = 0.0
+    dispatched_at: float = 0.0
+    claimed_at: float = 0.0
+    #: the ledger's clock when the claim was first seen, and the heartbeats since that do not list it
+    claim_seen_ms: int = 0
+    missed: set[int] = field(default_factory=set)
+    #: readings of the ledger with a number up to this one may be older than the flight
+    reading: int = 0
+
+
+class Lane:
+    """The state of one lane. Methods return what the partition needs to know; they never do I/O."""
+
+    def __init__(self, tp: TopicPartition, index: int, rules: PipelineRules, watermark: int = -1) -> None:
+        self.tp = tp
+        self.index = index
+        self.rules = rules
+        self.phase = Phase.FREE
+        self.watermark = watermark
+        self.batcher = Batcher(tp, rules)
+        self.flight: Flight | None = None
+        self.expect: Seen = NOTHING_SEEN
+        self.counters = Counters()
+        self.retry_at = 0.0
+        self.stalls = 0
+        #: in words, for a person: why the lane waits or stopped ("" while all is well)
+        self.reason = ""
+        self.stalled = False
+        self.last_error = ""
+        #: the ledger refused a dispatch because the lane had changed: wait until it has been read
+        self.unsure = False
+        #: the time for which a timer is set, and the weight that the partition has counted
+        self.timer_at = float("inf")
+        self.counted = 0
+
+    def move(self, signal: Signal) -> None:
+        """Take the arrow of TABLE; an arrow that is not there is a defect (KeyError)."""
+        self.phase = TABLE[self.phase, signal]
+
+    # --- records -------------------------------------------------------------------------------------------------
+
+    def receive(self, rows: Sequence[Row], now: float) -> None:
+        """Take rows of this lane in offset order; those that are finished are dropped."""
+        start = 0
+        while start < len(rows) and rows[start][OFFSET] < self.watermark:
+            start += 1
+        rows = rows[start:] if start else rows
+        flight = self.flight
+        if flight is not None and rows and rows[0][OFFSET] <= flight.last:
+            split = next((i for i, row in enumerate(rows) if row[OFFSET] > flight.last), len(rows))
+            flight.rows.extend(rows[:split])
+            flight.size_bytes += rows_bytes(rows[:split])
+            rows = rows[split:]
+        if rows:
+            self.batcher.add(rows, now)
+
+    @property
+    def buffered(self) -> int:
+        """How many rows wait behind the flight."""
+        return self.batcher.count
+
+    @property
+    def weight(self) -> int:
+        """What the lane's rows take in memory, in bytes, about."""
+        count, size = self.batcher.count, self.batcher.size_bytes
+        if self.flight is not None:
+            count, size = count + len(self.flight.rows), size + self.flight.size_bytes
+        return size + count * ROW_OVERHEAD_BYTES
+
+    @property
+    def first_unfinished(self) -> int | None:
+        """The first offset held here that is not finished; None when nothing is."""
+        if self.flight is not None and self.flight.rows:
+            return self.flight.rows[0][OFFSET]
+        return self.batcher.first_offset
+
+    @property
+    def oldest_timestamp_ms(self) -> int | None:
+        """The timestamp of the first unfinished row; None when nothing is unfinished."""
+        if self.flight is not None and self.flight.rows:
+            return self.flight.rows[0][1]
+        return self.batcher.first_timestamp_ms
+
+    # --- what may go ---------------------------------------------------------------------------------------------
+
+    def next_batch(self, now: float, *, read_up_to: int, flush: bool) -> ClosedBatch | None:
+        """What may be dispatched now, or None. `read_up_to`: every record below it has been received."""
+        if self.phase is Phase.FREE:
+            return self.batcher.take(now, flush=flush)
+        if self.phase is not Phase.RETRYING or now < self.retry_at or self.unsure:
+            return None
+        flight = self.flight
+        assert flight is not None
+        if read_up_to <= flight.last:
+            return None
+        if not flight.rows:
+            self.finish_flight(flight.last + 1)
+            return self.batcher.take(now, flush=flush)
+        return ClosedBatch(tuple(flight.rows), flight.trigger, flight.size_bytes)
+
+    @property
+    def wake_at(self) -> float:
+        """When time alone may let a batch go; infinity when only an event can."""
+        if self.phase is Phase.FREE:
+            return self.batcher.deadline
+        return self.retry_at if self.phase is Phase.RETRYING else float("inf")
+
+    # --- the life of a chain ---------------------------------------------------------------------------------------
+
+    def dispatch(self, chain: str, batch: ClosedBatch, now: float) -> Flight:
+        """The batch is handed to the ledger under this chain id."""
+        self.move(Signal.DISPATCH)
+        first, last = batch.rows[0][OFFSET], batch.rows[-1][OFFSET]
+        if self.flight is not None:
+            last = max(last, self.flight.last)
+        tried = self.counters if self.counters.at == first else Counters(at=first)
+        self.counters = tried
+        self.flight = Flight(chain, first, last, batch.trigger, list(batch.rows), batch.size_bytes)
+        self.flight.attempt = 1 + tried.failures + tried.timeouts + tried.losses
+        self.flight.dispatched_at = self.flight.published_at = now
+        return self.flight
+
+    def accept(self, reading: int, now: float) -> None:
+        """The ledger holds our chain."""
+        self.move(Signal.ACCEPT)
+        assert self.flight is not None
+        self.flight.reading = reading
+        self.flight.published_at = now
+        self.flight.publishes = 1
+        self.expect = Seen(self.flight.chain, 1)
+        self.reason, self.stalled = "", False
+
+    def refuse(self, now: float) -> None:
+        """The ledger did not take the dispatch; its rows go first as soon as it is known what is there."""
+        self.move(Signal.REFUSE)
+        self.retry_at = now
+
+    def take_outcome(self, seen: Seen, outcome: Outcome, now: float, limits: Limits, roll: float) -> Decision | None:
+        """The chain in flight has reported. Returns the decision on what is unfinished, None when nothing is."""
+        flight = self.flight
+        assert flight is not None
+        self.expect = seen
+        self._raise_watermark(outcome.watermark)
+        if outcome.next_offset > flight.last and not outcome.rejected:
+            self.finish_flight(outcome.next_offset)
+            return None
+        decision = judge(outcome, self.counters, self.rules.retry, limits, stalls=self.stalls, roll=roll)
+        self.counters = decision.counters
+        self.last_error = str(outcome.failure) if outcome.failure else decision.reason
+        self.reason = decision.reason
+        self.stalled = decision.verdict is Verdict.STALL
+        self.stalls = self.stalls + 1 if self.stalled else 0
+        flight.claim = None
+        self.retry_at = now + decision.wait
+        self.move(Signal.STOP if decision.verdict is Verdict.STOP else Signal.FAIL)
+        return decision
+
+    def finish_flight(self, below: int) -> None:
+        """Every record of the flight is finished."""
+        self.move(Signal.FINISH)
+        self.flight = None
+        self._raise_watermark(below)
+        self.stalls = 0
+        self.reason, self.stalled, self.last_error = "", False, ""
+
+    def vanish(self, now: float) -> None:
+        """The ledger has forgotten the chain: what it carried goes again, uncounted."""
+        self.move(Signal.VANISH)
+        self.expect = NOTHING_SEEN
+        self.retry_at = min(self.retry_at, now) if self.phase is Phase.RETRYING else now
+
+    def adopt(self, entry: LaneEntry, now: float, reading: int) -> None:
+        """Take up a chain that the ledger holds; the rows of its range are kept for a possible new attempt."""
+        self.move(Signal.ADOPT)
+        rows = self._take_rows()
+        self._raise_watermark(entry.watermark)
+        flight = Flight(entry.chain, entry.first, entry.last, link=entry.link, claim=entry.claim, reading=reading)
+        flight.dispatched_at = flight.published_at = flight.claimed_at = now
+        self.flight = flight
+        self.counters = entry.counters
+        flight.attempt = 1 + entry.counters.failures + entry.counters.timeouts + entry.counters.losses
+        self.expect = entry.seen
+        self.reason, self.stalled = "", False
+        self.receive(rows, now)
+
+    def skip_below(self, offset: int, now: float) -> None:
+        """Records below `offset` are finished (the ledger or the committed offset says so)."""
+        if offset > self.watermark:
+            self._raise_watermark(offset)
+            if self.flight is None:
+                self.receive(self.batcher.take_all(), now)
+
+    def _raise_watermark(self, offset: int) -> None:
+        self.watermark = max(self.watermark, offset)
+        flight = self.flight
+        if flight is not None and flight.rows and flight.rows[0][OFFSET] < self.watermark:
+            flight.rows = [row for row in flight.rows if row[OFFSET] >= self.watermark]
+            flight.size_bytes = rows_bytes(flight.rows)
+
+    def _take_rows(self) -> list[Row]:
+        rows = self.flight.rows if self.flight is not None else []
+        self.flight = None
+        return [*rows, *self.batcher.take_all()]

@@ -1,0 +1,177 @@
+"""What the ledger says: the values that the bridge, the ledger and the workers exchange.
+
+Rules: frozen values only, no I/O. `Seen` is what compare-and-set compares; an `Outcome` is what a chain reports.
+Offsets are Kafka's; `next_offset` is always the first offset that is *not* finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+#: the format of payload, handle and hash; an unknown one is refused
+FORMAT = 1
+
+FailureKind = Literal["failed", "timeout", "worker_lost", "revoked", "not_registered"]
+OutcomeKind = Literal["ok", "partial", "failed"]
+
+
+class Owner(NamedTuple):
+    """Who may act on a partition: the fence number, and the bridge that drew it (numbers alone may come back
+    when Redis is rolled back)."""
+
+    number: int
+    bridge: str
+
+
+#: no bridge has ever owned the partition
+NOBODY = Owner(0, "")
+
+
+class Claim(NamedTuple):
+    """Which delivery of a link runs: the worker's id and a nonce drawn for this delivery."""
+
+    worker: str
+    nonce: str
+
+
+class Seen(NamedTuple):
+    """A lane as somebody has seen it: what dispatch compares before it replaces.
+
+    `chain` "" means that the lane never had one; `claim` and `outcome` are the stored texts, "" and b"" when absent.
+    """
+
+    chain: str = ""
+    link: int = 0
+    claim: str = ""
+    outcome: bytes = b""
+
+
+NOTHING_SEEN = Seen()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record, or a whole chain, did not succeed.
+
+    `offset` is the first record it holds back; `named` says that this very record is at fault. `link` counts from 1.
+    """
+
+    offset: int
+    kind: FailureKind = "failed"
+    named: bool = False
+    link: int = 1
+    task: str = ""
+    exception: str = ""
+    message: str = ""
+    traceback: str = ""
+    retryable: bool = True
+
+    def __str__(self) -> str:
+        text = f"{self.exception}: {self.message}" if self.exception else self.message
+        return text or self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that its task rejected for good."""
+
+    offset: int
+    reason: str
+    link: int = 1
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a chain reports: everything below `next_offset` and not in `rejected` is finished.
+
+    `ok`: next_offset is past the range. `partial`: records were rejected, or a record failed behind finished ones.
+    `failed`: nothing finished. `delay` (seconds) is the wait that the task asked for with `self.retry()`.
+    """
+
+    kind: OutcomeKind
+    next_offset: int
+    failure: Failure | None = None
+    rejected: tuple[Rejection, ...] = ()
+    delay: float | None = None
+
+    @property
+    def watermark(self) -> int:
+        """Every record of the lane below this is finished: the first rejected record, else `next_offset`."""
+        return self.rejected[0].offset if self.rejected else self.next_offset
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Attempts at the first unfinished offset `at`; new when it moves."""
+
+    at: int = -1
+    failures: int = 0
+    timeouts: int = 0
+    losses: int = 0
+
+
+NO_ATTEMPTS = Counters()
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEntry:
+    """One lane of a partition in the ledger. `chain` "" means that no chain was ever dispatched."""
+
+    lane: int
+    watermark: int = -1
+    chain: str = ""
+    first: int = -1
+    last: int = -1
+    link: int = 0
+    links: int = 1
+    claim: Claim | None = None
+    outcome: Outcome | None = None
+    counters: Counters = NO_ATTEMPTS
+    publish_after_ms: int = 0
+    seen: Seen = NOTHING_SEEN
+
+    @property
+    def in_flight(self) -> bool:
+        """A chain was dispatched and has no outcome yet."""
+        return bool(self.chain) and self.outcome is None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionEntry:
+    """One partition in the ledger. `base` is the position an owner wrote last (None: never), `rule` the lane rule
+    that its lanes follow ("" when there is no entry), `now_ms` the server's clock when it was read."""
+
+    owner: Owner = NOBODY
+    base: int | None = None
+    rule: str = ""
+    topic_id: str = ""
+    lanes: dict[int, LaneEntry] = field(default_factory=dict)
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a worker says of itself every 3 s. `links` are the link ids it has reserved or runs; `written_ms` is
+    the ledger server's clock."""
+
+    worker: str
+    hostname: str
+    pool: str
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    links: tuple[str, ...]
+    concurrency: int = 1
+    written_ms: int = 0
+
+
+def link_id(chain: str, link: int) -> str:
+    """The Celery task id of a chain's link, counted from 1."""
+    return f"{chain}-{link}"
+
+
+def chain_of(task_id: str) -> tuple[str, int]:
+    """The chain and the link that a task id made by `link_id` stands for; ("", 0) for any other id."""
+    chain, _, number = task_id.rpartition("-")
+    return (chain, int(number)) if chain and number.isdigit() else ("", 0)

@@ -1,0 +1,225 @@
+"""What flows: records, batches and how often a batch is tried.
+
+Rules: values are frozen; nothing here knows Kafka's, Celery's or Redis' client. A `Row` is a record as the bridge
+holds it (a plain tuple, cheap enough for hundreds of thousands a second); a `Record` is what a task sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, overload
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+#: offset, timestamp in milliseconds (-1: none), key, value, headers (an empty tuple when there are none)
+Row = tuple[int, int, bytes | None, bytes | None, Headers]
+
+#: indices into a Row
+OFFSET: Final = 0
+TIMESTAMP: Final = 1
+KEY: Final = 2
+VALUE: Final = 3
+HEADERS: Final = 4
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka message as a task sees it.
+
+    `key`, `value` and header values are the bytes that were produced, or None; `timestamp_ms` is Kafka's, in
+    milliseconds, -1 when the record has none. `data` is what the previous link's RecordTask returned for this
+    record (None in the first link). `attempt` counts from 1.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int = -1
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers = ()
+    data: Any = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that `batch.fail` rejected for good, and why."""
+
+    record: Record
+    reason: str
+
+
+class Batch(Sequence[Record]):
+    """Consecutive records of one lane, in offset order: what a BatchTask is called with.
+
+    `lane` is the lane's index in its partition, `id` names the batch's chain, `attempt` counts from 1, `trigger`
+    says what closed it (`size`, `bytes`, `timeout`, `predicate` or `flush`). `token` is an integer that grows with
+    every dispatch of the lane, across owners and restarts: a fencing token for the task's own writes.
+    """
+
+    __slots__ = (
+        "_records",
+        "_rejected",
+        "attempt",
+        "first_offset",
+        "id",
+        "lane",
+        "last_offset",
+        "partition",
+        "token",
+        "topic",
+        "trigger",
+    )
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        *,
+        topic: str,
+        partition: int,
+        lane: int = 0,
+        first_offset: int,
+        last_offset: int,
+        id: str = "",
+        attempt: int = 1,
+        trigger: str = "size",
+        token: int = 0,
+    ) -> None:
+        self._records = records
+        self._rejected: dict[int, Rejected] = {}
+        self.topic = topic
+        self.partition = partition
+        self.lane = lane
+        self.first_offset = first_offset
+        self.last_offset = last_offset
+        self.id = id
+        self.attempt = attempt
+        self.trigger = trigger
+        self.token = token
+
+    @classmethod
+    def of(cls, records: Iterable[Record], **about: Any) -> Batch:
+        """A batch made by hand, for testing a task: `store.run(Batch.of([Record("t", 0, 5, value=b"x")]))`.
+
+        `about` takes `lane`, `id`, `attempt`, `trigger` and `token`. Raises ValueError when the records are not of
+        one partition or not in offset order.
+        """
+        rows = list(records)
+        if any((r.topic, r.partition) != (rows[0].topic, rows[0].partition) for r in rows):
+            raise ValueError("Batch.of: the records are of several partitions; a batch holds one partition's")
+        if any(a.offset >= b.offset for a, b in pairwise(rows)):
+            raise ValueError("Batch.of: the records are not in offset order")
+        topic, partition = (rows[0].topic, rows[0].partition) if rows else ("", 0)
+        first, last = (rows[0].offset, rows[-1].offset) if rows else (0, -1)
+        return cls(rows, topic=topic, partition=partition, first_offset=first, last_offset=last, **about)
+
+    def fail(self, record: Record, reason: object) -> None:
+        """Reject one record for good: no retry; it is disposed of by `on_exhausted`, the rest may succeed.
+
+        `reason` is text or an exception. Raises ValueError when the record is not of this batch.
+        """
+        if not self.first_offset <= record.offset <= self.last_offset or (
+            (record.topic, record.partition) != (self.topic, self.partition)
+        ):
+            raise ValueError(
+                f"batch.fail: record {record.topic}[{record.partition}] {record.offset} is not of this batch "
+                f"({self.topic}[{self.partition}] {self.first_offset}..{self.last_offset})"
+            )
+        self._rejected[record.offset] = Rejected(record, _reason_text(reason))
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """What `fail` rejected, in offset order."""
+        return tuple(self._rejected[offset] for offset in sorted(self._rejected))
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        return self._records[index]
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.topic}[{self.partition}] {self.first_offset}..{self.last_offset} ({len(self)} records)>"
+
+
+def _reason_text(reason: object) -> str:
+    if isinstance(reason, BaseException):
+        return f"{type(reason).__name__}: {reason}"
+    return str(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a batch that failed is tried again: in place, in order, its lane waiting.
+
+    `max_attempts` counts the first try. The wait before attempt n+1 is `delay * factor**(n-1)` seconds, at most
+    `max_delay` seconds, made up to `jitter` (a fraction) longer at random. Raises ValueError on impossible values.
+    """
+
+    max_attempts: int = 5
+    delay: float = 1.0
+    max_delay: float = 60.0
+    factor: float = 2.0
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, low in (("max_attempts", 1), ("delay", 0), ("max_delay", 0), ("factor", 1), ("jitter", 0)):
+            value = getattr(self, name)
+            if value < low:
+                raise ValueError(f"Retry({name}={value!r}): must be at least {low}")
+
+    def wait(self, attempts: int, roll: float) -> float:
+        """Seconds to wait after `attempts` failed attempts; `roll` in 0..1 draws the jitter."""
+        exponent = min(attempts - 1, 64)
+        pause = min(self.delay * self.factor**exponent, self.max_delay)
+        return float(pause * (1.0 + self.jitter * roll))
+
+
+#: decides that a batch ends with this record: `close_batch(record, batch) -> bool`; `batch` ends with `record`
+ClosePredicate = Callable[[Record, Sequence[Record]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRules:
+    """What the core must know of a pipeline; durations in seconds, sizes in bytes."""
+
+    name: str
+    tasks: tuple[str, ...] = ("",)
+    batch_size: int = 100
+    batch_bytes: int = 1_000_000
+    batch_timeout: float = 1.0
+    close_batch: ClosePredicate | None = None
+    order_by: str = "partition"
+    lanes: int = 1
+    retry: Retry = field(default_factory=Retry)
+    link_timeout: float = 300.0
+
+    @property
+    def links(self) -> int:
+        """How many links a chain of this pipeline has."""
+        return len(self.tasks)
+
+    @property
+    def rule(self) -> str:
+        """The lane rule as the ledger names it: `partition`, or `key:<lanes>`."""
+        return "partition" if self.order_by == "partition" else f"key:{self.lanes}"
