@@ -135,7 +135,9 @@ class Dispatching:
         if event.sure:
             self._core.repeats.succeeded()
         elif event.chain in self._core.chains:
-            again = PublishLink(event.tp, event.serial, event.lane, event.chain, event.link)
+            lane = self._core.partitions[event.tp].lanes[event.lane]
+            assert lane.flight is not None
+            again = _publish_effect(lane, lane.flight, event.serial, event.link)
             self._core.repeats.failed(again, "the Celery broker cannot be reached", now, self._core.emit)
 
     # --- what the ledger holds -------------------------------------------------------------------------------------
@@ -188,7 +190,7 @@ class Dispatching:
         flight.publish_after = 0.0
         flight.published_at = now
         flight.publishes += 1
-        self._core.emit(PublishLink(partition.tp, partition.serial, lane.index, flight.chain, link))
+        self._core.emit(_publish_effect(lane, flight, partition.serial, link))
 
     def publish_again(self, partition: Partition, lane: Lane, now: float) -> None:
         """The link in flight may never have reached its queue."""
@@ -295,6 +297,10 @@ class Dispatching:
     def _report(self, level: str, action: str, text: str, partition: Partition, lane: Lane) -> None:
         effect: Effect = Report(level, action, text, partition.tp, lane.index)  # type: ignore[arg-type]
         self._core.emit(effect)
+
+
+def _publish_effect(lane: Lane, flight: Flight, serial: int, link: int) -> PublishLink:
+    return PublishLink(lane.tp, serial, lane.index, flight.chain, link, flight.first, flight.last)
 
 
 def _decision_text(decision: Decision) -> str:

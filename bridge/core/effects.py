@@ -115,6 +115,8 @@ class PublishLink:
     lane: int
     chain: str
     link: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)
