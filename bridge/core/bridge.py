@@ -61,6 +61,7 @@ class Core:
         #: chain id -> where it is, for every chain in flight
         self.chains: dict[str, tuple[TopicPartition, int]] = {}
         self.flush_ends: dict[TopicPartition, int] = {}
+        self.stopping = False
         self._serial = 0
         self._out: list[Effect] = []
 
@@ -290,6 +291,9 @@ class Core:
         self.repeats.succeeded()
         self.sweeping.lanes_read(event, now)
 
+    def _stop(self, event: ev.Stop, now: float) -> None:
+        self.stopping = True
+
     def _tick(self, event: ev.Tick, now: float) -> None:
         for partition in self.partitions.values():
             if partition.stage is Stage.CLEARING:
@@ -318,4 +322,5 @@ HANDLERS: dict[type, Callable[..., None]] = {
     ev.EffectFailed: Core._effect_failed,
     ev.Tick: Core._tick,
     ev.Flush: Core._flush,
+    ev.Stop: Core._stop,
 }

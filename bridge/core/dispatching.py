@@ -54,7 +54,7 @@ class Dispatching:
 
     def consider(self, partition: Partition, lane: Lane, now: float) -> None:
         """Dispatch the lane's next batch if it may go now; else make sure that it is looked at again in time."""
-        if not partition.is_active or lane.phase not in (Phase.FREE, Phase.RETRYING):
+        if self._core.stopping or not partition.is_active or lane.phase not in (Phase.FREE, Phase.RETRYING):
             return
         if lane.first_unfinished is not None and not self._core.in_flight.has_room():
             self._starved[partition.tp, lane.index] = None

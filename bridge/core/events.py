@@ -209,6 +209,11 @@ class Flush:
     ends: Mapping[TopicPartition, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The bridge is going to end: dispatch nothing more; what is in flight stays in the ledger."""
+
+
 Event = (
     Assigned
     | Revoked
@@ -230,4 +235,5 @@ Event = (
     | EffectFailed
     | Tick
     | Flush
+    | Stop
 )
