@@ -73,9 +73,9 @@ class ServerProcess:
                 raise ServerDidNotStart(self._story(f"was not ready after {timeout_s:g} s"))
 
     def stop(self, timeout_s: float = 15.0) -> None:
-        """End the process with SIGTERM, and with SIGKILL after `timeout_s` seconds."""
-        if self.pid is not None:
-            self._signal(signal.SIGTERM)
+        """End the process with SIGTERM (its children are its business), all with SIGKILL after `timeout_s` seconds."""
+        if self._child is not None:
+            self._child.send_signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
             self._wait(timeout_s)
         self.kill()
@@ -127,7 +127,7 @@ class ServerProcess:
             raise ProcessLookupError(f"{self.name} is not running")
         try:
             os.killpg(self._child.pid, number)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # gone; macOS says so with the second
             self._child.poll()
 
     def _tell_reaper(self, group: int) -> None:

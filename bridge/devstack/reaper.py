@@ -29,7 +29,7 @@ def _kill(group: int) -> None:
         while time.monotonic() < deadline:
             os.killpg(group, signal.SIGKILL)
             time.sleep(0.02)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # gone; macOS says so with the second
         return
 
 

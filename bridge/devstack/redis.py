@@ -112,7 +112,7 @@ class RedisServer:
         """Whether it is this very process that answers: a port may be somebody else's."""
         if not accepts_connections(self.port):
             return False
-        with Redis(host=LOOPBACK, port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=5.0) as client:
+        with Redis(host=LOOPBACK, port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=1.0) as client:
             try:
                 return bool(client.info("server")["process_id"] == self.pid)
             except RedisError:
