@@ -62,11 +62,14 @@ class Core:
         self.chains: dict[str, tuple[TopicPartition, int]] = {}
         self.flush_ends: dict[TopicPartition, int] = {}
         self.stopping = False
+        #: the time of the event that is being handled
+        self.now = 0.0
         self._serial = 0
         self._out: list[Effect] = []
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
         """One event at time `now` (seconds, monotonic, never going back); returns the effects in order."""
+        self.now = now
         HANDLERS[type(event)](self, event, now)
         self.dispatching.run_timers(now)
         for effect in self.repeats.due(now):
@@ -114,7 +117,8 @@ class Core:
         self.forget(tp)
         self._serial += 1
         config = PartitionConfig(self.config.group, self.config.start_from)
-        partition = Partition(tp, self._serial, self.config.rules_of(tp.topic), config, self.emit)
+        rules = self.config.rules_of(tp.topic)
+        partition = Partition(tp, self._serial, rules, config, self.emit, lambda: self.now)
         partition.flush_end = self.flush_ends.get(tp)
         self.partitions[tp] = partition
         partition.begin()

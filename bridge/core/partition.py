@@ -56,7 +56,7 @@ class PartitionConfig:
 
 
 class Partition:
-    """The state of one assignment. `emit` takes its effects; `adopt` is called for each lane the ledger holds."""
+    """The state of one assignment. `emit` takes its effects, `clock` tells the time of the event being handled."""
 
     def __init__(
         self,
@@ -65,12 +65,16 @@ class Partition:
         rules: PipelineRules,
         config: PartitionConfig,
         emit: Callable[[Effect], None],
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.tp = tp
         self.serial = serial
         self.rules = rules
         self.config = config
         self._emit = emit
+        self._clock = clock
+        #: when this assignment began, or began anew
+        self.since = clock()
         self.stage = Stage.ASKING
         self.owner = Owner(0, "")
         self.entry = PartitionEntry()
@@ -105,13 +109,13 @@ class Partition:
 
     def begin(self) -> None:
         """The group gave us the partition."""
-        self.stage = Stage.ASKING
+        self.stage, self.since = Stage.ASKING, self._clock()
         self._emit(AskKafka(self.tp, self.serial))
 
     def reassign(self, why: str) -> None:
         """Draw a new owner number, with what this process knows; the lanes and their rows stay."""
         self._report("warning", "reassign", f"assigning again: {why}")
-        self.stage = Stage.ASSIGNING
+        self.stage, self.since = Stage.ASSIGNING, self._clock()
         self._emit(AssignOwner(self.tp, self.serial, self.owner.number))
 
     def kafka_answered(self, facts: KafkaAnswered, now: float) -> None:
