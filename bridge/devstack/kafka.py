@@ -184,5 +184,5 @@ class KafkaServer:
 
 
 def _cluster_id() -> str:
-    """Kafka's form of a UUID."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """Kafka's form of a UUID; its first byte is zero so that it never looks like an option (a leading "-")."""
+    return base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
