@@ -1,0 +1,319 @@
+"""The records of a chain as bytes, between the bridge and each link: columns, so that neither side works per record.
+
+Rules: byte for byte what Kafka delivered, None and b"" apart; headers and data only when there are some; a record
+object is made only when a task touches it. Layout: "LB", format, length of the head, head (msgpack), columns.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate, pairwise, repeat
+from typing import Any, overload
+
+import msgspec
+
+from bridge.entries import FORMAT, Failure, Rejection
+from bridge.ledger import columns
+from bridge.ledger.columns import Shape
+from bridge.ledger.data import decode_data, encode_data
+from bridge.ledger.formats import LedgerError, check_format
+from bridge.records import Headers, Record, Row
+
+_PREFIX = struct.Struct("<2sBI")
+_MAGIC = b"LB"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHeader:
+    """One batch of the chain: its range (offsets), how many records are left of it, what closed it."""
+
+    first: int
+    last: int
+    count: int
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What earlier links of the chain met, for the chain's outcome: the failure that cut the batch short (with the
+    wait, in seconds, that the task asked for), and the records that were rejected before it."""
+
+    failure: Failure | None = None
+    rejected: tuple[Rejection, ...] = ()
+    delay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadHeader:
+    """What a link must know beside the records; `attempt` counts from 1, `batches` are consecutive."""
+
+    topic: str
+    partition: int
+    lane: int
+    chain: str
+    attempt: int
+    token: int
+    links: int
+    batches: tuple[BatchHeader, ...]
+    carried: Carried = field(default_factory=Carried)
+
+
+class _Layout(msgspec.Struct, frozen=True, array_like=True):
+    """Where the columns lie; sizes in bytes, 0 for a column that is not there."""
+
+    count: int
+    offsets: Shape
+    timestamps: Shape
+    key_sizes: Shape
+    value_sizes: Shape
+    keys: int
+    values: int
+    headers: int
+    data: int
+
+    def sections(self) -> tuple[int, ...]:
+        """The sizes of the columns, in their order."""
+        numbers = (self.offsets, self.timestamps, self.key_sizes, self.value_sizes)
+        sizes = (shape.size(self.count) for shape in numbers)
+        return (*sizes, self.keys, self.values, self.headers, self.data)
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    header: PayloadHeader
+    layout: _Layout
+
+
+_head_encoder = msgspec.msgpack.Encoder()
+_head_decoder = msgspec.msgpack.Decoder(_Head)
+_headers_decoder = msgspec.msgpack.Decoder(tuple[Headers, ...])
+
+
+def encode(header: PayloadHeader, rows: Sequence[Row], data: Sequence[object] | None = None) -> bytes:
+    """The payload of consecutive records of a lane, with what a link returned for each in `data`.
+
+    Raises UnserialisableData when that cannot be carried.
+    """
+    offsets, timestamps, keys, values, headers = zip(*rows, strict=True) if rows else ((),) * 5
+    return _encode_columns(header, offsets, timestamps, keys, values, headers if any(headers) else None, data)
+
+
+def decode(blob: bytes) -> Payload:
+    """The payload that `encode` or `cut` made. Raises UnknownFormat, or LedgerError for bytes of another kind."""
+    if len(blob) < _PREFIX.size or not blob.startswith(_MAGIC):
+        raise LedgerError(f"not a payload: {blob[:16]!r}. Remedy: leave the keys under lanebridge: to lanebridge.")
+    _, found, length = _PREFIX.unpack_from(blob)
+    check_format("the payload of a link", found)
+    return Payload(blob, _head_decoder.decode(memoryview(blob)[_PREFIX.size : _PREFIX.size + length]), length)
+
+
+def _encode_columns(
+    header: PayloadHeader,
+    offsets: Sequence[int],
+    timestamps: Sequence[int],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    headers: Sequence[Headers] | None,
+    data: Sequence[object] | None,
+) -> bytes:
+    offset_shape, offset_blob = columns.pack_rising(offsets)
+    time_shape, time_blob = columns.pack(timestamps)
+    key_shape, key_sizes = columns.pack(columns.lengths(keys))
+    value_shape, value_sizes = columns.pack(columns.lengths(values))
+    key_blob, value_blob = columns.join(keys), columns.join(values)
+    header_blob = b"" if headers is None else _head_encoder.encode(headers)
+    data_blob = b"" if data is None else encode_data(data, offsets)
+    layout = _Layout(
+        len(offsets),
+        offset_shape,
+        time_shape,
+        key_shape,
+        value_shape,
+        len(key_blob),
+        len(value_blob),
+        len(header_blob),
+        len(data_blob),
+    )
+    body = (offset_blob, time_blob, key_sizes, value_sizes, key_blob, value_blob, header_blob, data_blob)
+    return _assemble(header, layout, *body)
+
+
+def _assemble(header: PayloadHeader, layout: _Layout, *body: bytes) -> bytes:
+    head = _head_encoder.encode(_Head(header, layout))
+    return b"".join((_PREFIX.pack(_MAGIC, FORMAT, len(head)), head, *body))
+
+
+class Payload:
+    """What a link works on. Columns are split when they are first needed."""
+
+    def __init__(self, blob: bytes, head: _Head, head_size: int) -> None:
+        self.header = head.header
+        self._blob = blob
+        self._layout = head.layout
+        self._starts = tuple(accumulate(head.layout.sections(), initial=_PREFIX.size + head_size))
+
+    def __len__(self) -> int:
+        return self._layout.count
+
+    def records(self) -> Records:
+        """All records."""
+        return Records(self, range(len(self)))
+
+    def batches(self) -> list[tuple[BatchHeader, Records]]:
+        """Each batch with its records."""
+        ends = accumulate((batch.count for batch in self.header.batches), initial=0)
+        ranges = (range(start, stop) for start, stop in pairwise(ends))
+        return [(batch, Records(self, own)) for batch, own in zip(self.header.batches, ranges, strict=True)]
+
+    def cut(
+        self,
+        keep: Sequence[int],
+        *,
+        data: Sequence[object] | None = None,
+        carried: Carried | None = None,
+    ) -> bytes:
+        """The payload of the next link: the records at these indices (rising), with `data` for each of them (None:
+        the data they have), and what it must carry along (None: what this one carries).
+
+        Raises UnserialisableData.
+        """
+        header = replace(
+            self.header, batches=self._batches_of(keep), carried=self.header.carried if carried is None else carried
+        )
+        if len(keep) == len(self):
+            return self._with_data(header, data)
+        return _encode_columns(
+            header,
+            _pick(self.offsets, keep),
+            _pick(self.timestamps, keep),
+            _pick(self.keys, keep),
+            _pick(self.values, keep),
+            None if self.headers is None else _pick(self.headers, keep),
+            data if data is not None or self.data is None else _pick(self.data, keep),
+        )
+
+    def _with_data(self, header: PayloadHeader, data: Sequence[object] | None) -> bytes:
+        """All records again: the columns go over as they are."""
+        if data is None:
+            return _assemble(header, self._layout, self._blob[self._starts[0] :])
+        blob = encode_data(data, self.offsets)
+        layout = msgspec.structs.replace(self._layout, data=len(blob))
+        return _assemble(header, layout, self._blob[self._starts[0] : self._starts[_DATA]], blob)
+
+    def _batches_of(self, keep: Sequence[int]) -> tuple[BatchHeader, ...]:
+        if len(keep) == len(self):
+            return self.header.batches
+        ends = accumulate((batch.count for batch in self.header.batches), initial=0)
+        counts = (sum(start <= index < stop for index in keep) for start, stop in pairwise(ends))
+        return tuple(replace(batch, count=count) for batch, count in zip(self.header.batches, counts, strict=True))
+
+    # --- columns -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def offsets(self) -> Sequence[int]:
+        """The records' offsets."""
+        return self._numbers(_OFFSETS, self._layout.offsets)
+
+    @cached_property
+    def timestamps(self) -> Sequence[int]:
+        """The records' timestamps in milliseconds, -1 where there is none."""
+        return self._numbers(_TIMESTAMPS, self._layout.timestamps)
+
+    @cached_property
+    def keys(self) -> Sequence[bytes | None]:
+        """The records' keys."""
+        return columns.split(self._blob, self._starts[_KEYS], self._numbers(_KEY_SIZES, self._layout.key_sizes))
+
+    @cached_property
+    def values(self) -> Sequence[bytes | None]:
+        """The records' values."""
+        return columns.split(self._blob, self._starts[_VALUES], self._numbers(_VALUE_SIZES, self._layout.value_sizes))
+
+    @cached_property
+    def headers(self) -> Sequence[Headers] | None:
+        """The records' headers; None when no record has any."""
+        return _headers_decoder.decode(self._section(_HEADERS)) if self._layout.headers else None
+
+    @cached_property
+    def data(self) -> Sequence[Any] | None:
+        """What the previous link returned for the records; None when there is no such column."""
+        return decode_data(self._section(_DATA)) if self._layout.data else None
+
+    def _numbers(self, section: int, shape: Shape) -> Sequence[int]:
+        return columns.unpack(shape, self._section(section), len(self))
+
+    def _section(self, section: int) -> bytes:
+        return self._blob[self._starts[section] : self._starts[section + 1]]
+
+    def record(self, index: int) -> Record:
+        """One record."""
+        header = self.header
+        return Record(
+            header.topic,
+            header.partition,
+            self.offsets[index],
+            self.timestamps[index],
+            self.keys[index],
+            self.values[index],
+            () if self.headers is None else self.headers[index],
+            None if self.data is None else self.data[index],
+            header.attempt,
+        )
+
+    def make_records(self, indices: range) -> list[Record]:
+        """The records at consecutive indices, at once."""
+        header, own = self.header, slice(indices.start, indices.stop)
+        return list(
+            map(
+                Record,
+                repeat(header.topic, len(indices)),
+                repeat(header.partition),
+                self.offsets[own],
+                self.timestamps[own],
+                self.keys[own],
+                self.values[own],
+                repeat(()) if self.headers is None else self.headers[own],
+                repeat(None) if self.data is None else self.data[own],
+                repeat(header.attempt),
+            )
+        )
+
+
+class Records(Sequence[Record]):
+    """Records of a payload: made one by one when they are asked for, all at once when they are gone through."""
+
+    __slots__ = ("_indices", "_made", "_payload")
+
+    def __init__(self, payload: Payload, indices: range) -> None:
+        self._payload = payload
+        self._indices = indices
+        self._made: list[Record] | None = None
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | Sequence[Record]:
+        if self._made is not None or isinstance(index, slice):
+            return self._all()[index]
+        return self._payload.record(self._indices[index])
+
+    def _all(self) -> list[Record]:
+        if self._made is None:
+            self._made = self._payload.make_records(self._indices)
+        return self._made
+
+
+def _pick(column: Sequence[Any], keep: Sequence[int]) -> list[Any]:
+    return [column[index] for index in keep]
+
+
+_OFFSETS, _TIMESTAMPS, _KEY_SIZES, _VALUE_SIZES, _KEYS, _VALUES, _HEADERS, _DATA = range(8)
