@@ -1,0 +1,98 @@
+"""`--until-idle`: when is the work done?
+
+The ends of all partitions of all topics are noted after the first assignment. It is done when the group's committed
+offset of every one of them, asked of the broker, has reached its end, whoever owns it; a partition that stands still
+because lanes of it are stopped or paused counts as done once all others are.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+import redis
+
+from bridge.core.events import Flush
+from bridge.kafka.admin import Admin
+from bridge.kafka.errors import KafkaUnavailable
+from bridge.ledger.ledger import Ledger
+from bridge.ops.state import State, decode_state, merge
+from bridge.records import TopicPartition
+from bridge.runtime.mail import Post
+
+logger = logging.getLogger(__name__)
+
+#: seconds between two questions to the broker
+INTERVAL = 0.5
+
+#: exit codes of design: all done; a stopped lane; a paused one
+DONE, STOPPED, PAUSED = 0, 3, 4
+
+
+class IdleWatch:
+    """A thread that asks until the work is done, and then says so."""
+
+    def __init__(
+        self,
+        admin: Admin,
+        ledger: Ledger,
+        topics: Iterable[str],
+        *,
+        assigned: Callable[[], bool],
+        post: Post,
+        done: Callable[[int], None],
+        broken: Callable[[BaseException], None],
+    ) -> None:
+        self._admin = admin
+        self._ledger = ledger
+        self._topics = tuple(topics)
+        self._assigned = assigned
+        self._post = post
+        self._done = done
+        self._broken = broken
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="idle", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End."""
+        self._ended.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            ends: dict[TopicPartition, int] | None = None
+            while not self._ended.wait(INTERVAL):
+                try:
+                    if ends is None and self._assigned():
+                        ends = self._admin.ends(self._admin.expand(self._topics))
+                        self._post(Flush(ends))
+                    if ends is not None and (code := self._verdict(ends)) is not None:
+                        self._done(code)
+                        return
+                except (KafkaUnavailable, redis.RedisError) as error:
+                    logger.warning("cannot tell whether all is done: %s", error, extra={"action": "idle"})
+        except BaseException as error:
+            logger.exception("thread idle failed", extra={"action": "defect"})
+            self._broken(error)
+
+    def _verdict(self, ends: dict[TopicPartition, int]) -> int | None:
+        committed = self._admin.committed(list(ends))
+        open_ones = {tp for tp, end in ends.items() if (committed.get(tp) or 0) < end}
+        if not open_ones:
+            return DONE
+        state = merge([decode_state(blob) for blob in self._ledger.states().values()])
+        return _stuck(open_ones, state)
+
+
+def _stuck(open_ones: set[TopicPartition], state: State) -> int | None:
+    """3 or 4 when every open partition stands still behind a stopped or paused lane, else None."""
+    blocked = {TopicPartition(p.topic, p.partition) for p in state.partitions if p.blocked}
+    if not open_ones <= blocked:
+        return None
+    states = {lane.state for lane in state.lanes if TopicPartition(lane.topic, lane.partition) in open_ones}
+    return STOPPED if "stopped" in states else PAUSED

@@ -1,0 +1,198 @@
+"""The loop: one thread owns the consumer and the core, and turns events into effects.
+
+Each turn: take the mail, take records, look at the clock, carry out what the core wants. Nothing in a turn waits for
+Redis or the Celery broker. Callbacks of the consumer run inside `fetch`, in this thread; they never poll. After any
+exception out of `fetch` every partition is set back to the core's next expected offset.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from bridge.core import effects as ef
+from bridge.core import events as ev
+from bridge.core.bridge import Core
+from bridge.kafka.commits import Answered
+from bridge.kafka.consumer import Consumer, Fetch, FetchInterrupted
+from bridge.records import TopicPartition
+from bridge.runtime.mail import Mailbox
+
+logger = logging.getLogger(__name__)
+
+#: records that one turn takes at the most, and seconds that it waits for the first one: while something is under
+#: way (short, so that acknowledgements are handled at once), and at rest
+TURN_RECORDS = 1000
+BUSY_WAIT, IDLE_WAIT = 0.002, 0.05
+#: seconds for which the loop counts as busy after anything has happened
+BUSY_FOR = 0.2
+#: seconds between two polls while the buffers are full
+HOLD_WAIT = 0.01
+
+
+class GaveUp(Exception):
+    """The bridge cannot go on; the text says why and what to do."""
+
+
+class Loop:
+    """The owner thread's state. `publisher`, `asker` and `sweeper` take the effects that are not the consumer's."""
+
+    def __init__(
+        self,
+        core: Core,
+        mailbox: Mailbox,
+        *,
+        publisher: Callable[[ef.Effect], None],
+        asker: Callable[[ef.AskKafka], None],
+        sweeper: Callable[[ef.ReadLanes], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.core = core
+        self.mailbox = mailbox
+        self.clock = clock
+        self.last_turn = clock()
+        self.assigned_once = False
+        #: what the client says about Kafka ("" all is well)
+        self.kafka_trouble = ""
+        self._routes: dict[type, Callable[..., None]] = {
+            ef.AskKafka: asker,
+            ef.ReadLanes: sweeper,
+            ef.StartFetching: lambda e: self._consumer.start(e.tp, e.offset),
+            ef.PauseFetching: lambda e: self._consumer.pause(e.tp),
+            ef.ResumeFetching: lambda e: self._consumer.resume(e.tp),
+            ef.HoldFetching: self._set_hold,
+            ef.Commit: lambda e: self._consumer.commit(e.entries),
+            ef.Report: self._report,
+            ef.GiveUp: self._give_up,
+        }
+        self._publish = publisher
+        self._holding = self._draining = False
+        self._busy_until = 0.0
+        self._effects: list[ef.Effect] = []
+        self._gave_up: str | None = None
+        self._callback_error: BaseException | None = None
+
+    def attach(self, consumer: Consumer) -> None:
+        """The consumer whose callbacks are this loop's `on_...` methods."""
+        self._consumer = consumer
+
+    # --- one turn ----------------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """One turn. Raises GaveUp when the core or a callback says that it is over."""
+        self._take_mail()
+        self._take_records()
+        self._look_at_clock()
+        self.last_turn = self.clock()
+
+    def _take_mail(self) -> None:
+        for event in self.mailbox.take_all():
+            self.handle(event)
+        self._carry_out()
+
+    def _take_records(self) -> None:
+        try:
+            fetch = self._fetch()
+        except FetchInterrupted as error:
+            logger.warning("fetch interrupted (%s); reading on from the last record", error, extra={"action": "seek"})
+            self._consumer.seek_back(self._positions())
+            return
+        for tp, rows in fetch.runs:
+            self.handle(ev.Fetched(tp, rows))
+        for tp, offset in fetch.ends:
+            self.handle(ev.EndOfLog(tp, offset))
+        for tp in fetch.missing:
+            self.handle(ev.OffsetMissing(tp))
+        for problem in fetch.errors:
+            self.kafka_trouble = "" if problem.recovered else str(problem)
+            logger.warning("%s", problem, extra={"action": "kafka"})
+        self._carry_out()
+        if self._callback_error is not None:
+            raise self._callback_error
+
+    def drain(self) -> None:
+        """A turn that takes no records."""
+        self._draining = True
+        self.turn()
+
+    def _fetch(self) -> Fetch:
+        now = self.clock()
+        if self._holding or self._draining:
+            fetch = self._consumer.poll_only()
+            if not fetch.runs:
+                time.sleep(HOLD_WAIT if now >= self._busy_until else BUSY_WAIT)
+            return fetch
+        wait = BUSY_WAIT if now < self._busy_until else min(IDLE_WAIT, max(0.0, self.core.wake_at - now))
+        return self._consumer.fetch(TURN_RECORDS, wait)
+
+    def _look_at_clock(self) -> None:
+        if self.clock() >= self.core.wake_at:
+            self.handle(ev.Tick())
+        self._carry_out()
+
+    def handle(self, event: ev.Event) -> None:
+        """Give one event to the core and gather what it wants."""
+        now = self.clock()
+        if not isinstance(event, ev.Tick):
+            self._busy_until = now + BUSY_FOR
+        self._effects.extend(self.core.handle(event, now))
+
+    def _carry_out(self) -> None:
+        while self._effects:
+            effects, self._effects = self._effects, []
+            for effect in effects:
+                self._routes.get(type(effect), self._publish)(effect)
+        if self._gave_up is not None:
+            raise GaveUp(self._gave_up)
+
+    def _positions(self) -> dict[TopicPartition, int]:
+        return {tp: p.expected for tp, p in self.core.partitions.items() if p.expected is not None}
+
+    # --- effects that stay here --------------------------------------------------------------------------------------
+
+    def _set_hold(self, effect: ef.HoldFetching) -> None:
+        self._holding = effect.on
+
+    def _give_up(self, effect: ef.GiveUp) -> None:
+        self._gave_up = effect.text
+
+    def _report(self, effect: ef.Report) -> None:
+        where = (
+            "" if effect.tp is None else f"{effect.tp}" if effect.lane is None else f"{effect.tp} lane {effect.lane}"
+        )
+        level = logging.getLevelNamesMapping()[effect.level.upper()]
+        text = f"{where}: {effect.text}" if where else effect.text
+        logger.log(level, "%s", text, extra={"action": effect.action, "lane": where})
+
+    # --- the consumer's callbacks, inside fetch ----------------------------------------------------------------------
+
+    def on_assign(self, partitions: Sequence[TopicPartition]) -> None:
+        """The group gave us partitions."""
+        self.assigned_once = True
+        self._in_callback(ev.Assigned(tuple(partitions)), at_once=False)
+
+    def on_revoke(self, partitions: Sequence[TopicPartition]) -> None:
+        """The group takes partitions: the last commit goes now, nothing is waited for."""
+        self._in_callback(ev.Revoked(tuple(partitions)), at_once=True)
+
+    def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """The group has taken partitions."""
+        self._in_callback(ev.Lost(tuple(partitions)), at_once=True)
+
+    def on_commit(self, answers: Mapping[TopicPartition, Answered]) -> None:
+        """The broker has answered a commit."""
+        found = {
+            tp: (serial, offset, ev.CommitAnswer(answer.value), text)
+            for tp, (serial, offset, answer, text) in answers.items()
+        }
+        self._in_callback(ev.CommitAnswered(found), at_once=False)
+
+    def _in_callback(self, event: ev.Event, *, at_once: bool) -> None:
+        """Callbacks must not raise: what goes wrong comes out after the fetch."""
+        try:
+            self.handle(event)
+            if at_once:
+                self._carry_out()
+        except BaseException as error:  # noqa: BLE001 - raised again by `_take_records`
+            self._callback_error = error

@@ -1,0 +1,92 @@
+"""How the threads talk: everything that happens reaches the loop as an event in its mailbox.
+
+One thread, the loop's, owns the consumer and the core. All others get effects through queues of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from bridge.core.events import Event
+
+logger = logging.getLogger(__name__)
+
+Post = Callable[[Event], None]
+
+T = TypeVar("T")
+
+
+class Mailbox:
+    """Events for the loop, from any thread."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[Event] = SimpleQueue()
+
+    def post(self, event: Event) -> None:
+        """Leave an event; never blocks."""
+        self._queue.put(event)
+
+    def take_all(self) -> list[Event]:
+        """Every event that is there, oldest first."""
+        events: list[Event] = []
+        while True:
+            try:
+                events.append(self._queue.get_nowait())
+            except Empty:
+                return events
+
+
+class Station(Generic[T]):
+    """A thread that works off what is given to it, in order. It ends with the process or by `stop`.
+
+    `work` gets everything that has gathered since its last call. It must turn the failures that it expects into
+    events; an exception that comes out of it is a defect, and is handed to `broken`.
+    """
+
+    def __init__(self, name: str, work: Callable[[list[T]], None], broken: Callable[[BaseException], None]) -> None:
+        self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._work = work
+        self._broken = broken
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def give(self, item: T) -> None:
+        """One more thing to do; never blocks."""
+        self._queue.put(item)
+
+    def stop(self, timeout: float) -> bool:
+        """Finish what was given and end; returns whether it did within `timeout` seconds."""
+        self._queue.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            items, last = self._take()
+            try:
+                if items:
+                    self._work(items)
+            except BaseException as error:
+                logger.exception("thread %s failed", threading.current_thread().name, extra={"action": "defect"})
+                self._broken(error)
+                return
+            if last:
+                return
+
+    def _take(self) -> tuple[list[T], bool]:
+        items: list[T] = []
+        item = self._queue.get()
+        while item is not None:
+            items.append(item)
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return items, False
+        return items, True

@@ -1,0 +1,90 @@
+"""The Celery messages of a chain: built once per pipeline, filled in per batch.
+
+The first link is a message; the links behind it travel in it as immutable signatures with their own ids, handles
+and queues, so that what a link returns never matters. Args are shown as `topic[partition] first..last (n records)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+
+from bridge.entries import link_id
+from bridge.ledger.handle import Handle
+from bridge.records import TopicPartition, lane_queue
+from bridge.runtime.plan import LinkPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What is published: link `number` of a chain with everything behind it."""
+
+    tp: TopicPartition
+    lane: int
+    chain: str
+    number: int
+    first: int
+    last: int
+    count: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """The text that Flower and the logs show for the arguments."""
+        count = "" if self.count is None else f" ({self.count} records)"
+        return f"{self.tp} {self.first}..{self.last}{count}"
+
+
+class ChainMessages:
+    """The messages of one pipeline's chain."""
+
+    def __init__(self, app: Celery, group: str, links: tuple[LinkPlan, ...], lane_queues: int) -> None:
+        self._app = app
+        self._group = group
+        self._links = links
+        self._lane_queues = lane_queues
+
+    def queue_of(self, tp: TopicPartition, lane: int, number: int) -> str:
+        """The queue of a link: its own, or its lane's."""
+        own = self._links[number - 1].options.get("queue")
+        return str(own) if own else lane_queue(tp.topic, tp.partition, lane, self._lane_queues)
+
+    def publish(self, link: Link, producer: Any) -> None:
+        """Send the link through `producer`. Raises what kombu raises; then nobody knows whether it was sent."""
+        plan = self._links[link.number - 1]
+        rest = [self._signature(link, number) for number in range(len(self._links), link.number, -1)]
+        self._app.send_task(
+            plan.task,
+            args=[self._handle(link, link.number), *plan.args],
+            kwargs=dict(plan.kwargs),
+            chain=rest or None,
+            producer=producer,
+            retry=False,
+            **self._options(link, link.number),
+        )
+
+    def _handle(self, link: Link, number: int) -> dict[str, Any]:
+        return Handle.of(self._group, link.tp, link.lane, link.chain, number).to_message()
+
+    def _options(self, link: Link, number: int) -> dict[str, Any]:
+        plan = self._links[number - 1]
+        return {
+            **plan.options,
+            "task_id": link_id(link.chain, number),
+            "queue": self.queue_of(link.tp, link.lane, number),
+            "argsrepr": link.shown,
+            "kwargsrepr": "{}",
+            "ignore_result": True,
+        }
+
+    def _signature(self, link: Link, number: int) -> dict[str, Any]:
+        plan = self._links[number - 1]
+        return {
+            "task": plan.task,
+            "args": [self._handle(link, number), *plan.args],
+            "kwargs": dict(plan.kwargs),
+            "options": self._options(link, number),
+            "subtask_type": None,
+            "immutable": True,
+        }

@@ -1,0 +1,186 @@
+"""Carries out what concerns the ledger and the Celery broker, in its own thread.
+
+Chains of one turn are stored in one round trip and published in one producer batch. An error of the ledger means
+"not done, or done and not heard": the core repeats the step. An error of the broker means "maybe in the queue": the
+core publishes the same link again. Connections are built anew after an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any
+
+import redis
+from kombu.exceptions import KombuError
+from kombu.exceptions import OperationalError as BrokerError
+
+from bridge.core import effects as ef
+from bridge.core import events as ev
+from bridge.core.events import DispatchAnswer
+from bridge.ledger.ledger import DispatchCommand, Ledger
+from bridge.ledger.payload import BatchHeader, PayloadHeader, encode
+from bridge.runtime.mail import Post
+from bridge.runtime.messages import ChainMessages, Link
+
+logger = logging.getLogger(__name__)
+
+#: seconds after which a silent broker counts as unreachable
+SOCKET_TIMEOUT = 5.0
+
+#: what a publish may raise; redis' own errors come through kombu's transport
+PUBLISH_ERRORS = (BrokerError, KombuError, redis.RedisError, OSError)
+
+
+class Publisher:
+    """The work of the publisher's thread. `messages_of` finds the messages of a topic's pipeline."""
+
+    def __init__(
+        self, ledger: Ledger, app: Any, bridge_id: str, messages_of: Callable[[str], ChainMessages], post: Post
+    ) -> None:
+        self._ledger = ledger
+        self._app = app
+        self._bridge_id = bridge_id
+        self._messages_of = messages_of
+        self._post = post
+        self._producer: Any = None
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            ef.AssignOwner: self._assign_owner,
+            ef.ClearLedger: self._clear,
+            ef.Restore: self._restore,
+            ef.ChangeRule: self._change_rule,
+            ef.SetFault: self._set_fault,
+            ef.TerminateLinks: self._terminate,
+        }
+
+    def work(self, effects: Sequence[ef.Effect]) -> None:
+        """Carry out effects in order; neighbours of a kind that allows it go together."""
+        for kind, group in groupby(effects, key=type):
+            if kind is ef.Dispatch:
+                self._dispatch([effect for effect in group if isinstance(effect, ef.Dispatch)])
+            elif kind is ef.PublishLink:
+                self._publish([(effect, _link(effect)) for effect in group if isinstance(effect, ef.PublishLink)])
+            else:
+                for effect in group:
+                    self._one(effect)
+
+    def _one(self, effect: ef.Effect) -> None:
+        try:
+            self._handlers[type(effect)](effect)
+        except redis.RedisError as error:
+            self._post(ev.EffectFailed(effect, f"the ledger cannot be reached: {error}"))
+
+    # --- ledger steps ------------------------------------------------------------------------------------------------
+
+    def _assign_owner(self, effect: ef.AssignOwner) -> None:
+        entry = self._ledger.assign(effect.tp, self._bridge_id, effect.metadata_owner)
+        self._post(ev.OwnerAssigned(effect.tp, effect.serial, entry))
+
+    def _clear(self, effect: ef.ClearLedger) -> None:
+        accepted = self._ledger.clear(effect.tp, effect.owner)
+        self._post(ev.Cleared(effect.tp, effect.serial, accepted))
+
+    def _restore(self, effect: ef.Restore) -> None:
+        accepted = self._ledger.restore(
+            effect.tp, effect.owner, effect.watermarks, rule=effect.rule, topic_id=effect.topic_id, base=effect.base
+        )
+        self._post(ev.Restored(effect.tp, effect.serial, accepted))
+
+    def _change_rule(self, effect: ef.ChangeRule) -> None:
+        accepted = self._ledger.change_rule(effect.tp, effect.owner, effect.rule, effect.base)
+        self._post(ev.RuleChanged(effect.tp, effect.serial, accepted))
+
+    def _set_fault(self, effect: ef.SetFault) -> None:
+        self._ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome)
+
+    def _terminate(self, effect: ef.TerminateLinks) -> None:
+        try:
+            self._app.control.revoke(list(effect.links), terminate=True, signal="SIGKILL")
+        except PUBLISH_ERRORS as error:
+            logger.warning("could not revoke %s: %s", ", ".join(effect.links), error, extra={"action": "revoke"})
+
+    def _dispatch(self, effects: list[ef.Dispatch]) -> None:
+        try:
+            answers = self._ledger.dispatch([_command(effect) for effect in effects])
+        except redis.RedisError as error:
+            for effect in effects:
+                self._post(ev.EffectFailed(effect, f"the ledger cannot be reached: {error}"))
+            return
+        links: list[tuple[ef.Dispatch, Link]] = []
+        for effect, answer in zip(effects, answers, strict=True):
+            chain = effect.chain
+            self._post(ev.Dispatched(effect.tp, effect.serial, chain.lane, chain.id, DispatchAnswer(answer)))
+            if answer == DispatchAnswer.OK.value and not effect.publish_after_s:
+                links.append((effect, Link(effect.tp, chain.lane, chain.id, 1, chain.first, chain.last, chain.count)))
+        self._publish(links)
+
+    # --- Celery ------------------------------------------------------------------------------------------------------
+
+    def _publish(self, links: Sequence[tuple[ef.Dispatch | ef.PublishLink, Link]]) -> None:
+        if not links:
+            return
+        sure = True
+        try:
+            producer = self._connected_producer()
+            with producer.batch():
+                for _, link in links:
+                    self._messages_of(link.tp.topic).publish(link, producer)
+        except PUBLISH_ERRORS as error:
+            logger.warning("publishing failed (%s); the links are published again", error, extra={"action": "publish"})
+            self._disconnect()
+            sure = False
+        for effect, link in links:
+            self._post(ev.Published(link.tp, effect.serial, link.lane, link.chain, link.number, sure))
+
+    def _connected_producer(self) -> Any:
+        if self._producer is None:
+            connection = self._app.connection_for_write(transport_options=self._timeouts())
+            self._producer = self._app.amqp.Producer(connection, auto_declare=False)
+        return self._producer
+
+    def _timeouts(self) -> dict[str, Any]:
+        options: dict[str, Any] = dict(self._app.conf.broker_transport_options or {})
+        if str(self._app.conf.broker_write_url).startswith(("redis://", "rediss://")):
+            options.setdefault("socket_timeout", SOCKET_TIMEOUT)
+            options.setdefault("socket_connect_timeout", SOCKET_TIMEOUT)
+        return options
+
+    def _disconnect(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(*PUBLISH_ERRORS):
+                producer.connection.close()
+
+
+def _link(effect: ef.PublishLink) -> Link:
+    return Link(effect.tp, effect.lane, effect.chain, effect.link, effect.first, effect.last)
+
+
+def _command(effect: ef.Dispatch) -> DispatchCommand:
+    chain = effect.chain
+    header = PayloadHeader(
+        topic=effect.tp.topic,
+        partition=effect.tp.partition,
+        lane=chain.lane,
+        chain=chain.id,
+        attempt=chain.attempt,
+        token=chain.token,
+        links=effect.links,
+        batches=(BatchHeader(chain.first, chain.last, chain.count, chain.trigger),),
+    )
+    return DispatchCommand(
+        tp=effect.tp,
+        owner=effect.owner,
+        lane=chain.lane,
+        chain=chain.id,
+        first=chain.first,
+        last=chain.last,
+        links=effect.links,
+        expect=effect.expect,
+        base=effect.base,
+        counters=effect.counters,
+        payload=encode(header, effect.rows),
+        publish_after_s=effect.publish_after_s,
+    )

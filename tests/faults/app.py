@@ -1,0 +1,87 @@
+"""The app that the cells run: its tasks write down what they do, and do what the environment tells them to.
+
+FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how many links; FAULTS_SLEEP: seconds in each link;
+FAULTS_FAIL: `topic:partition:offset` of a record that always fails; FAULTS_FAIL_GROUP: a group
+whose batches all fail; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import Any
+
+from celery import Celery
+
+from bridge import Batch, BatchTask, Bridge, RecordFailed, Retry
+from tests.faults import history
+
+HISTORY = os.environ.get("FAULTS_HISTORY", "")
+LINKS = int(os.environ.get("FAULTS_LINKS", "1"))
+SLEEP = float(os.environ.get("FAULTS_SLEEP", "0"))
+FAIL = os.environ.get("FAULTS_FAIL", "")
+FAIL_GROUP = os.environ.get("FAULTS_FAIL_GROUP", "")
+ORDER = os.environ.get("FAULTS_ORDER", "partition")
+
+app = Celery("faults", broker=os.environ.get("CELERY_BROKER_URL", "redis://localhost:6379/0"))
+app.conf.broker_connection_retry_on_startup = True
+bridge = Bridge(app, group_id=os.environ.get("FAULTS_GROUP", "faults"))
+
+
+def work(task: Any, link: str, batch: Batch) -> None:
+    """Write down the begin, wait, fail if told to, write down the end."""
+    if FAIL_GROUP and batch.id.startswith(f"{FAIL_GROUP}."):
+        raise RuntimeError("every batch of this group fails")
+    run = uuid.uuid4().hex
+    about = {
+        "run": run,
+        "event": "begin",
+        "link": link,
+        "topic": batch.topic,
+        "partition": batch.partition,
+        "lane": batch.lane,
+        "chain": batch.id,
+        "offsets": history.pack([record.offset for record in batch]),
+        "worker": task.request.hostname or "",
+        "queue": (task.request.delivery_info or {}).get("routing_key", ""),
+    }
+    history.write(HISTORY, about)
+    if SLEEP:
+        time.sleep(SLEEP)
+    for record in batch:
+        if f"{record.topic}:{record.partition}:{record.offset}" == FAIL:
+            history.write(HISTORY, {"run": run, "event": "end", "error": "poison"})
+            raise RecordFailed(record, "poison")
+    history.write(HISTORY, {"run": run, "event": "end"})
+
+
+@app.task(base=BatchTask, bind=True, name="link1")
+def link1(self: Any, batch: Batch) -> None:
+    work(self, "link1", batch)
+
+
+@app.task(base=BatchTask, bind=True, name="link2")
+def link2(self: Any, batch: Batch) -> None:
+    work(self, "link2", batch)
+
+
+@app.task(base=BatchTask, bind=True, name="link3")
+def link3(self: Any, batch: Batch) -> None:
+    work(self, "link3", batch)
+
+
+_chain = link1.s()
+for _next in (link2, link3)[: LINKS - 1]:
+    _chain = _chain | _next.s()
+
+bridge.pipeline(
+    os.environ.get("FAULTS_TOPIC", "faults"),
+    chain=_chain,
+    batch_size=int(os.environ.get("FAULTS_BATCH", "100")),
+    batch_timeout=float(os.environ.get("FAULTS_TIMEOUT", "0.2")),
+    order_by=ORDER,
+    lanes=int(os.environ.get("FAULTS_LANES", "8")),
+    retry=Retry(max_attempts=3, delay=0.2),
+    link_timeout=float(os.environ.get("FAULTS_LINK_TIMEOUT", "300")),
+)

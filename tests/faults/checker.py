@@ -1,0 +1,161 @@
+"""The rules, as a pure function over what was written down. Each rule has a bad history in test_checker.py.
+
+A run counts as a success when it ended without an error. In the last link a record is handled when a run with it
+succeeded. `P1`..`P4` are the promises of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tests.faults.history import Run
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the cell knows by itself: the offsets that exist, the links in order, what the broker says at the end.
+
+    `repeats`: how many records may be handled more than once. `overlaps`: how many pairs of runs of one lane may
+    overlap. `poison`: records whose lane is meant to stop; what lies at or behind them is not asked for.
+    """
+
+    offsets: Mapping[Partition, Sequence[int]]
+    links: Sequence[str]
+    committed: Mapping[Partition, int]
+    ends: Mapping[Partition, int]
+    repeats: int = 0
+    overlaps: int = 0
+    stopped: Mapping[Partition, int] = field(default_factory=dict)
+
+
+def violations(runs: Sequence[Run], expected: Expected) -> list[str]:
+    """Every rule that the history breaks, in words; empty when none."""
+    return [
+        *_lost(runs, expected),
+        *_repeated(runs, expected),
+        *_out_of_order(runs),
+        *_overlapping(runs, expected),
+        *_links_out_of_order(runs, expected.links),
+        *_wrong_commits(runs, expected),
+    ]
+
+
+def unacknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
+    """The history as the ledger may know it: the last run of a process that was killed may have ended, and been
+    written down, without having been acknowledged; it counts as not ended."""
+    last = {run.pid: run for run in runs if run.pid in killed}
+    return [replace(run, end=None) if run is last.get(run.pid) else run for run in runs]
+
+
+def handled(runs: Iterable[Run], link: str) -> Counter[tuple[str, int, int]]:
+    """How often each record was handled successfully in this link."""
+    return Counter(
+        (run.topic, run.partition, offset)
+        for run in runs
+        if run.link == link and run.end is not None
+        for offset in run.offsets
+    )
+
+
+def _lost(runs: Sequence[Run], expected: Expected) -> list[str]:
+    found = []
+    for link in expected.links:
+        seen = handled(runs, link)
+        for (topic, partition), offsets in expected.offsets.items():
+            limit = expected.stopped.get((topic, partition))
+            wanted = [o for o in offsets if limit is None or o < limit]
+            lost = [o for o in wanted if not seen[topic, partition, o]]
+            if lost:
+                found.append(f"P1 lost: {topic}[{partition}] {link}: {len(lost)} records, first {lost[0]}")
+    return found
+
+
+def _repeated(runs: Sequence[Run], expected: Expected) -> list[str]:
+    found = []
+    for link in expected.links:
+        repeated = {record: times for record, times in handled(runs, link).items() if times > 1}
+        if len(repeated) > expected.repeats:
+            record, times = next(iter(repeated.items()))
+            found.append(f"P4 repeated: {link}: {len(repeated)} records, {record} {times} times")
+    return found
+
+
+def _out_of_order(runs: Sequence[Run]) -> list[str]:
+    highest: dict[tuple[str, int, int, str], int] = {}
+    found = []
+    for run in runs:
+        key = (*run.stream, run.link)
+        if list(run.offsets) != sorted(set(run.offsets)):
+            found.append(f"P2 order inside a batch: {key} {run.offsets[:5]}")
+        fresh = [offset for offset in run.offsets if offset > highest.get(key, -1)]
+        known = [offset for offset in run.offsets if offset <= highest.get(key, -1)]
+        if fresh and known and min(fresh) < max(known):
+            found.append(f"P2 order: {key}: {min(fresh)} after {max(known)}")
+        if run.offsets:
+            highest[key] = max(highest.get(key, -1), run.offsets[-1])
+    return [*found, *_first_runs(runs)]
+
+
+def _first_runs(runs: Sequence[Run]) -> list[str]:
+    """The first begins of a lane's records are in offset order, in each link."""
+    firsts: dict[tuple[str, int, int, str], list[int]] = defaultdict(list)
+    seen: set[tuple[str, int, int, str, int]] = set()
+    for run in runs:
+        key = (*run.stream, run.link)
+        for offset in run.offsets:
+            if (*key, offset) not in seen:
+                seen.add((*key, offset))
+                firsts[key].append(offset)
+    return [
+        f"P2 order of first runs: {key}: {next((a, b) for a, b in zip(offsets, offsets[1:], strict=False) if a > b)}"
+        for key, offsets in firsts.items()
+        if offsets != sorted(offsets)
+    ]
+
+
+def _overlapping(runs: Sequence[Run], expected: Expected) -> list[str]:
+    last: dict[tuple[str, int, int], Run] = {}
+    pairs = []
+    for run in runs:
+        before = last.get(run.stream)
+        if before is not None and before.end is not None and before.end > run.begin:
+            pairs.append((before, run))
+        if before is None or run.end is None or before.end is None or run.end >= before.end:
+            last[run.stream] = run
+    if len(pairs) <= expected.overlaps:
+        return []
+    first, second = pairs[0]
+    return [f"P3 overlap: {len(pairs)} pairs, {first.chain} {first.link} and {second.chain} {second.link}"]
+
+
+def _links_out_of_order(runs: Sequence[Run], links: Sequence[str]) -> list[str]:
+    """A link begins after the link before it has ended, in its chain."""
+    ended: dict[tuple[str, str], float] = {}
+    found = []
+    for run in runs:
+        number = links.index(run.link)
+        if number and ended.get((run.chain, links[number - 1]), float("inf")) > run.begin:
+            found.append(f"P2 links: {run.chain} {run.link} began before {links[number - 1]} had ended")
+        if run.end is not None:
+            ended[run.chain, run.link] = run.end
+    return found
+
+
+def _wrong_commits(runs: Sequence[Run], expected: Expected) -> list[str]:
+    found = []
+    seen = handled(runs, expected.links[-1])
+    for tp, end in expected.ends.items():
+        committed = expected.committed.get(tp, 0)
+        stop = expected.stopped.get(tp)
+        if stop is None and committed != end:
+            found.append(f"committed {committed} is not the end {end} of {tp[0]}[{tp[1]}]")
+        if stop is not None and committed > stop:
+            found.append(f"P6 committed {committed} is past the failed record {stop} of {tp[0]}[{tp[1]}]")
+        early = [o for o in expected.offsets[tp] if o < committed and not seen[(*tp, o)]]
+        if early:
+            found.append(f"P1 committed {committed} of {tp[0]}[{tp[1]}], but {early[0]} was never handled")
+    return found

@@ -1,0 +1,101 @@
+"""What the tasks of a cell write down: one JSON line per begin and end of a link's run, in one file per process.
+
+Times are CLOCK_MONOTONIC, which all processes of a machine share. A line is one write to a file opened for append,
+so that a killed process leaves whole lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_handles: dict[tuple[str, int], int] = {}
+
+
+def write(directory: str, line: dict[str, Any]) -> None:
+    """Append one line to this process's file in `directory`."""
+    key = (directory, os.getpid())
+    if key not in _handles:
+        path = Path(directory) / f"{os.getpid()}.jsonl"
+        _handles[key] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(_handles[key], (json.dumps({"at": time.monotonic(), "pid": os.getpid(), **line}) + "\n").encode())
+
+
+def pack(offsets: Sequence[int]) -> list[list[int]]:
+    """Offsets as inclusive ranges."""
+    ranges: list[list[int]] = []
+    for offset in offsets:
+        if ranges and ranges[-1][1] == offset - 1:
+            ranges[-1][1] = offset
+        else:
+            ranges.append([offset, offset])
+    return ranges
+
+
+def unpack(ranges: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The offsets of inclusive ranges."""
+    for first, last in ranges:
+        yield from range(first, last + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one link for one batch. `end` is None when it was killed, or raised (`error`)."""
+
+    link: str
+    topic: str
+    partition: int
+    lane: int
+    chain: str
+    offsets: tuple[int, ...]
+    begin: float
+    end: float | None
+    pid: int
+    worker: str
+    queue: str
+    error: str = ""
+    keys: tuple[str, ...] = ()
+
+    @property
+    def stream(self) -> tuple[str, int, int]:
+        """The lane it belongs to."""
+        return (self.topic, self.partition, self.lane)
+
+
+def read(directory: Path) -> list[Run]:
+    """All runs that were written down, by begin."""
+    begins: dict[tuple[int, str], dict[str, Any]] = {}
+    runs: list[Run] = []
+    for path in sorted(directory.glob("*.jsonl")):
+        for text in path.read_text().splitlines():
+            line = json.loads(text)
+            key = (line["pid"], line["run"])
+            if line["event"] == "begin":
+                begins[key] = line
+            else:
+                runs.append(_run(begins.pop(key), line))
+    runs.extend(_run(begin, None) for begin in begins.values())
+    return sorted(runs, key=lambda run: run.begin)
+
+
+def _run(begin: dict[str, Any], end: dict[str, Any] | None) -> Run:
+    error = "" if end is None else end.get("error", "")
+    return Run(
+        link=begin["link"],
+        topic=begin["topic"],
+        partition=begin["partition"],
+        lane=begin["lane"],
+        chain=begin["chain"],
+        offsets=tuple(unpack(begin["offsets"])),
+        begin=begin["at"],
+        end=None if end is None or error else end["at"],
+        pid=begin["pid"],
+        worker=begin["worker"],
+        queue=begin["queue"],
+        error=error,
+    )

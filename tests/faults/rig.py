@@ -1,0 +1,246 @@
+"""What a cell runs on: a Kafka, a Redis, bridges and workers of its own, all real processes, all stopped at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bridge.devstack import DevStack
+from tests.faults import history
+from tests.faults.checker import Expected, Partition
+
+#: lane queues of two workers that share all the work
+EVEN = ",".join(f"lane-{n}" for n in range(0, 16, 2))
+ODD = ",".join(f"lane-{n}" for n in range(1, 16, 2))
+
+
+class Failed(AssertionError):
+    """A cell did not show what it must show."""
+
+
+class Process:
+    """A process with its children, in a process group of its own, its output in a file."""
+
+    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
+        self.name = name
+        self.log = directory / f"{name}.log"
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, env=dict(environment), stdout=output, stderr=output, start_new_session=True
+            )
+        self.peak_rss = 0
+
+    @property
+    def pid(self) -> int:
+        """The main process."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def sample(self) -> None:
+        """Note the resident memory of the main process, in bytes."""
+        if self.exit_code is None:
+            self.peak_rss = max(self.peak_rss, psutil.Process(self.pid).memory_info().rss)
+
+    def children(self) -> list[int]:
+        """The pids below the main process."""
+        return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the main process only."""
+        self._process.send_signal(number)
+
+    def kill_group(self) -> None:
+        """SIGKILL to the whole group, as when the machine takes it."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self._process.wait(10)
+
+    def wait(self, timeout: float) -> int:
+        """The exit code. Raises Failed when it still runs after `timeout` seconds."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name} still runs after {timeout:g} s:\n{self.tail()}") from None
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """SIGTERM, then SIGKILL to the group."""
+        if self.exit_code is None:
+            self.signal(signal.SIGTERM)
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill_group()
+        self.kill_group()
+
+    def tail(self, lines: int = 25) -> str:
+        """The last lines that it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Rig:
+    """One cell's world. Environment variables of tests/faults/app.py are set with `env`."""
+
+    def __init__(self, *, topic: str = "faults", partitions: int = 12, **env: str) -> None:
+        self.topic = topic
+        self.partitions = partitions
+        self.env = env
+        self._cleanup = ExitStack()
+        self.processes: list[Process] = []
+
+    def __enter__(self) -> Self:
+        with self._cleanup:
+            self.directory = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="lanebridge-cell-")))
+            self.history = self.directory / "history"
+            self.history.mkdir()
+            self.stack = self._cleanup.enter_context(DevStack())
+            self._cleanup.callback(self._stop_all)
+            self._admin = AdminClient({"bootstrap.servers": self.stack.kafka.bootstrap_servers, "log_level": 0})
+            self.create_topic(self.topic, self.partitions)
+            self._cleanup = self._cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for process in self.processes:
+                print(f"--- {process.name} (exit {process.exit_code})\n{process.tail()}", file=sys.stderr)
+        self._cleanup.close()
+
+    def _stop_all(self) -> None:
+        for process in reversed(self.processes):
+            if process.exit_code is None:
+                process.signal(signal.SIGCONT)
+            process.stop()
+
+    # --- Kafka -------------------------------------------------------------------------------------------------------
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        """Create a topic and wait until every partition has a leader."""
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
+        self._admin.create_topics([topic])[name].result(30)
+        self.until(
+            lambda: all(p.leader >= 0 for p in self._admin.list_topics(name, 10).topics[name].partitions.values()),
+            30,
+            f"leaders of {name}",
+        )
+
+    def produce(self, count: int, *, size: int = 100, keys: int = 0, topic: str | None = None, start: int = 0) -> None:
+        """`count` records of `size` bytes, in turn to each partition; `keys` different keys, 0 for none."""
+        producer = Producer(
+            {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "linger.ms": 20, "acks": "all", "log_level": 0}
+        )
+        for number in range(start, start + count):
+            key = f"key-{number // self.partitions % keys}".encode() if keys else None
+            value = str(number).encode().ljust(size, b".")
+            while True:
+                try:
+                    producer.produce(topic or self.topic, value, key, partition=number % self.partitions)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            if number % 10_000 == 0:
+                producer.poll(0)
+        if producer.flush(60):
+            raise Failed("the records could not be produced")
+
+    def committed(self, group: str = "faults") -> dict[Partition, int]:
+        """What the group has committed, asked by a client of its own."""
+        return self._offsets(group)[0]
+
+    def ends(self, group: str = "faults") -> dict[Partition, int]:
+        """The high watermarks, asked by a client of its own."""
+        return self._offsets(group)[1]
+
+    def _offsets(self, group: str) -> tuple[dict[Partition, int], dict[Partition, int]]:
+        client = Consumer({"bootstrap.servers": self.stack.kafka.bootstrap_servers, "group.id": group, "log_level": 0})
+        try:
+            parts = [TopicPartition(self.topic, number) for number in range(self.partitions)]
+            committed = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in client.committed(parts, 10)}
+            ends = {(tp.topic, tp.partition): client.get_watermark_offsets(tp, 10)[1] for tp in parts}
+            return committed, ends
+        finally:
+            client.close()
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """What every process of the cell sees."""
+        mine = {
+            "FAULTS_HISTORY": str(self.history),
+            "FAULTS_TOPIC": self.topic,
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**os.environ, **self.stack.environment(), **mine, **self.env, **extra}
+
+    def bridge(self, *arguments: str, name: str = "bridge", **env: str) -> Process:
+        """`lanebridge run` with these arguments."""
+        command = [sys.executable, "-m", "bridge.cli", "-A", "tests.faults.app", "run", *arguments]
+        return self._start(name, command, env)
+
+    def worker(self, name: str, queues: str = "", *, pool: str = "solo", concurrency: int = 1, **env: str) -> Process:
+        """`celery bridge worker` on these queues; all lane queues when none are given."""
+        command = [sys.executable, "-m", "celery", "-A", "tests.faults.app", "bridge", "worker"]
+        command += ["-n", f"{name}@%h", "-P", pool, "-c", str(concurrency), "-l", "WARNING"]
+        command += ["-Q", queues] if queues else []
+        return self._start(name, command, env)
+
+    def workers(self, *, pool: str = "solo", concurrency: int = 1, **env: str) -> list[Process]:
+        """Two workers with disjoint queues."""
+        return [
+            self.worker("even", EVEN, pool=pool, concurrency=concurrency, **env),
+            self.worker("odd", ODD, pool=pool, concurrency=concurrency, **env),
+        ]
+
+    def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
+        process = Process(name, command, self.environment(**env), self.directory)
+        self.processes.append(process)
+        return process
+
+    # --- what is seen ------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[history.Run]:
+        """What the tasks have written down so far."""
+        return history.read(self.history)
+
+    def lines(self) -> int:
+        """How many lines they have written."""
+        return sum(path.read_bytes().count(b"\n") for path in self.history.glob("*.jsonl"))
+
+    def expected(self, links: Iterable[str] = ("link1",), **about: object) -> Expected:
+        """What the checker compares with: all offsets of gapless partitions, and what the broker says now."""
+        committed, ends = self._offsets("faults")
+        offsets = {tp: range(end) for tp, end in ends.items()}
+        return Expected(offsets=offsets, links=tuple(links), committed=committed, ends=ends, **about)  # type: ignore[arg-type]
+
+    def until(self, condition: Callable[[], object], timeout: float, what: str, step: float = 0.05) -> None:
+        """Wait for a condition. Raises Failed after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise Failed(f"{what}: not within {timeout:g} s")
+            time.sleep(step)
+
+    def all_committed(self) -> bool:
+        """The group has committed every partition's end."""
+        committed, ends = self._offsets("faults")
+        return all(committed[tp] >= end for tp, end in ends.items())
