@@ -1,7 +1,7 @@
 """Columns of numbers and of byte strings: the two shapes that a payload is made of.
 
-Rules: no Python call per element; numbers are stored as a base and the narrowest unsigned differences (little endian),
-equal or consecutive ones as nothing at all; None among byte strings is the length -1.
+Rules: no Python call per element; numbers are stored as a base and the narrowest differences (signed, little endian),
+equal or consecutive ones as nothing at all; None among byte strings has the size -1.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate
+from struct import Struct
 from typing import NamedTuple
 
 #: how the differences to the base are stored: all are 0, each is one more than that before, or an array's type
-_EQUAL, _DENSE = "=", "+"
-_WIDTHS = (("B", 1 << 8), ("H", 1 << 16), ("I", 1 << 32), ("Q", 1 << 64))
-_SIZES = {_EQUAL: 0, _DENSE: 0} | {code: array(code).itemsize for code, _ in _WIDTHS}
+_EQUAL, _DENSE, _NARROW, _WIDEST = "=", "+", ("b", "h", "i"), "q"
+_SIZES = {_EQUAL: 0, _DENSE: 0} | {code: array(code).itemsize for code in (*_NARROW, _WIDEST)}
 
 
 class Shape(NamedTuple):
@@ -29,22 +28,25 @@ class Shape(NamedTuple):
         return _SIZES[self.code] * count
 
 
-def pack(numbers: Sequence[int]) -> tuple[Shape, bytes]:
-    """Numbers (64 bits, signed) as bytes."""
-    if not numbers:
-        return Shape(0, _EQUAL), b""
-    low, high = min(numbers), max(numbers)
-    if low == high:
-        return Shape(low, _EQUAL), b""
-    code = next(code for code, limit in _WIDTHS if high - low < limit)
-    return Shape(low, code), _little_endian(array(code, [number - low for number in numbers])).tobytes()
+def pack(numbers: Sequence[int], base: int) -> tuple[Shape, bytes]:
+    """Numbers (64 bits, signed) as bytes; `base` is near most of them."""
+    if not numbers or numbers.count(numbers[0]) == len(numbers):
+        return Shape(numbers[0] if numbers else 0, _EQUAL), b""
+    differences = [number - base for number in numbers] if base else numbers
+    for code in _NARROW:
+        try:
+            return Shape(base, code), _little_endian(array(code, differences)).tobytes()
+        except OverflowError:
+            continue
+    return Shape(0, _WIDEST), _little_endian(array(_WIDEST, numbers)).tobytes()
 
 
 def pack_rising(numbers: Sequence[int]) -> tuple[Shape, bytes]:
     """Numbers of which each is higher than that before, as bytes."""
-    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
-        return Shape(numbers[0], _DENSE), b""
-    return pack(numbers)
+    first = numbers[0] if numbers else 0
+    if numbers and numbers[-1] - first == len(numbers) - 1:
+        return Shape(first, _DENSE), b""
+    return pack(numbers, first)
 
 
 def unpack(shape: Shape, blob: bytes, count: int) -> Sequence[int]:
@@ -56,29 +58,28 @@ def unpack(shape: Shape, blob: bytes, count: int) -> Sequence[int]:
     numbers = array(shape.code)
     numbers.frombytes(blob)
     base = shape.base
-    return [base + number for number in _little_endian(numbers)]
+    return [base + number for number in _little_endian(numbers)] if base else _little_endian(numbers).tolist()
 
 
-def lengths(strings: Sequence[bytes | None]) -> list[int]:
-    """The length of each, -1 for None."""
+def join(strings: Sequence[bytes | None]) -> tuple[list[int], bytes]:
+    """The size of each byte string, -1 for None, and all of them in one."""
     try:
-        return list(map(len, strings))  # type: ignore[arg-type]
-    except TypeError:
-        return [-1 if string is None else len(string) for string in strings]
+        return list(map(len, strings)), b"".join(strings)  # type: ignore[arg-type]
+    except TypeError:  # there is a None
+        return [-1 if string is None else len(string) for string in strings], b"".join(filter(None, strings))
 
 
-def join(strings: Sequence[bytes | None]) -> bytes:
-    """All of them in one."""
-    return b"".join(filter(None, strings))
-
-
-def split(blob: bytes, start: int, sizes: Sequence[int]) -> list[bytes | None]:
-    """The byte strings of these lengths that lie behind each other in `blob` from `start` on."""
+def split(blob: bytes, start: int, sizes: Sequence[int]) -> Sequence[bytes | None]:
+    """The byte strings of these sizes that lie behind each other in `blob` from `start` on."""
     if not sizes or min(sizes) >= 0:
-        ends = accumulate(sizes, initial=start)
-        return [blob[end : end + size] for end, size in zip(ends, sizes, strict=False)]
-    ends = accumulate([max(size, 0) for size in sizes], initial=start)
-    return [None if size < 0 else blob[end : end + size] for end, size in zip(ends, sizes, strict=False)]
+        return _split(blob, start, sizes)
+    strings = _split(blob, start, [max(size, 0) for size in sizes])
+    return [None if size < 0 else string for size, string in zip(sizes, strings, strict=True)]
+
+
+def _split(blob: bytes, start: int, sizes: Sequence[int]) -> tuple[bytes, ...]:
+    # struct cuts in C, a third faster than slices; an object of our own keeps each pattern out of its cache
+    return Struct("%ds" * len(sizes) % tuple(sizes)).unpack_from(blob, start)
 
 
 def _little_endian(numbers: array[int]) -> array[int]:

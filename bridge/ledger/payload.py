@@ -96,7 +96,7 @@ def encode(header: PayloadHeader, rows: Sequence[Row], data: Sequence[object] | 
 
     Raises UnserialisableData when that cannot be carried.
     """
-    offsets, timestamps, keys, values, headers = zip(*rows, strict=True) if rows else ((),) * 5
+    offsets, timestamps, keys, values, headers = zip(*rows, strict=False) if rows else ((),) * 5
     return _encode_columns(header, offsets, timestamps, keys, values, headers if any(headers) else None, data)
 
 
@@ -119,10 +119,11 @@ def _encode_columns(
     data: Sequence[object] | None,
 ) -> bytes:
     offset_shape, offset_blob = columns.pack_rising(offsets)
-    time_shape, time_blob = columns.pack(timestamps)
-    key_shape, key_sizes = columns.pack(columns.lengths(keys))
-    value_shape, value_sizes = columns.pack(columns.lengths(values))
-    key_blob, value_blob = columns.join(keys), columns.join(values)
+    time_shape, time_blob = columns.pack(timestamps, timestamps[0] if timestamps else 0)
+    key_sizes, key_blob = columns.join(keys)
+    value_sizes, value_blob = columns.join(values)
+    key_shape, key_size_blob = columns.pack(key_sizes, 0)
+    value_shape, value_size_blob = columns.pack(value_sizes, 0)
     header_blob = b"" if headers is None else _head_encoder.encode(headers)
     data_blob = b"" if data is None else encode_data(data, offsets)
     layout = _Layout(
@@ -136,7 +137,7 @@ def _encode_columns(
         len(header_blob),
         len(data_blob),
     )
-    body = (offset_blob, time_blob, key_sizes, value_sizes, key_blob, value_blob, header_blob, data_blob)
+    body = (offset_blob, time_blob, key_size_blob, value_size_blob, key_blob, value_blob, header_blob, data_blob)
     return _assemble(header, layout, *body)
 
 
