@@ -1,0 +1,204 @@
+"""What goes wrong with Kafka, in words that name the option, its value and the remedy.
+
+Rules: a client repeats the same error several times a second, so each is reported once and then at most once a
+minute; no text holds a secret.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from confluent_kafka import KafkaError, KafkaException
+
+from bridge.errors import ConfigurationError, LanebridgeError
+from bridge.kafka.profile import ConsumerSettings, without_secrets
+
+#: seconds for which an error that goes on is not reported again
+REPORT_INTERVAL_S = 60.0
+#: seconds without an error after which an outage is over: the client tries again at least every two seconds
+QUIET_S = 3.0
+
+_BROKER = re.compile(r"^(?P<broker>(?:[a-z_]+://)?[^\s/]+)/(?:bootstrap|\d+): (?P<text>.*)$", re.DOTALL)
+
+
+class KafkaUnavailable(LanebridgeError):
+    """Kafka does not answer in time."""
+
+
+class KafkaUnreachable(KafkaUnavailable):
+    """No Kafka broker can be reached."""
+
+
+class KafkaLoginRefused(KafkaUnavailable):
+    """Kafka refuses the login."""
+
+
+class FatalKafkaError(LanebridgeError):
+    """The Kafka client has given up; a new process is needed."""
+
+
+class BadKafkaOption(ConfigurationError):
+    """librdkafka refuses an option."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerError:
+    """Something that a person should know. `code` is librdkafka's name of the error, `broker` its address ("" for
+    the cluster), `repeats` how often it has come since it was last reported; `recovered` says that it is over."""
+
+    code: str
+    broker: str
+    text: str
+    remedy: str
+    repeats: int = 0
+    recovered: bool = False
+
+    def __str__(self) -> str:
+        again = f" [{self.repeats} times since the last report]" if self.repeats else ""
+        return f"{self.text} ({self.code}){again}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+def code_of(error: KafkaError) -> str:
+    """The name of the error, as in librdkafka's documentation."""
+    return str(error.name())
+
+
+def error_of(error: KafkaException) -> KafkaError:
+    """The KafkaError in a KafkaException."""
+    inner = error.args[0] if error.args else None
+    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+
+
+def explain(error: KafkaError, settings: ConsumerSettings) -> BrokerError:
+    """The error with its remedy."""
+    code = code_of(error)
+    text = without_secrets(error.str(), settings.kafka)
+    found = _BROKER.match(text)
+    broker, text = (found["broker"], f"{found['broker']}: {found['text']}") if found else ("", text)
+    return BrokerError(code, broker, text, _remedy(code, settings))
+
+
+def fatal(error: KafkaError, settings: ConsumerSettings) -> FatalKafkaError:
+    """The exception for an error after which the client works no more."""
+    known = explain(error, settings)
+    remedy = known.remedy or "start the bridge again; its supervisor should wait a few seconds between starts"
+    return FatalKafkaError(f"the Kafka client has given up: {known.text} ({known.code}); {remedy}")
+
+
+def refused_option(error: KafkaException, settings: ConsumerSettings) -> BadKafkaOption:
+    """The exception for options that the client does not take."""
+    text = without_secrets(error_of(error).str(), settings.kafka)
+    return BadKafkaOption(
+        f"librdkafka refuses its options: {text}; correct it in kafka={{...}} or in the BRIDGE_KAFKA_... variable "
+        "(the names are those of librdkafka's CONFIGURATION.md)"
+    )
+
+
+class ErrorFilter:
+    """Lets an error through once, and again after a minute with the number of repeats; notices the end of an outage."""
+
+    def __init__(self, settings: ConsumerSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._reported: dict[tuple[str, str], tuple[float, int]] = {}
+        self._all_down = self._heard = False
+        self._failed_at = clock()
+
+    def admit(self, error: KafkaError) -> BrokerError | None:
+        """The report, or None when it would be a repetition."""
+        now = self._failed_at = self._clock()
+        known = explain(error, self._settings)
+        is_outage = known.code == "_ALL_BROKERS_DOWN"
+        self._all_down, self._heard = self._all_down or is_outage, False
+        key = (known.code, "" if is_outage else known.broker or known.text)
+        reported_at, repeats = self._reported.get(key, (None, 0))
+        if reported_at is not None and now - reported_at < REPORT_INTERVAL_S:
+            self._reported[key] = (reported_at, repeats + 1)
+            return None
+        self._forget_old(now)
+        self._reported[key] = (now, 0)
+        return replace(known, remedy=f"{known.remedy}; the bridge goes on trying".lstrip("; "), repeats=repeats)
+
+    def hear(self) -> None:
+        """Something came from a broker, or from what the client had fetched ahead."""
+        self._heard = True
+
+    def recovered(self) -> BrokerError | None:
+        """After an outage of all brokers, once: they answer again, and the next outage will be news."""
+        is_over = self._all_down and self._heard and self._clock() - self._failed_at > QUIET_S
+        if not is_over:
+            return None
+        self._all_down = False
+        self._reported.clear()
+        text = f"Kafka at {self._settings.bootstrap_servers} answers again"
+        return BrokerError("_ALL_BROKERS_DOWN", "", text, "", recovered=True)
+
+    def _forget_old(self, now: float) -> None:
+        """Keep what was reported in the last interval, and what has been repeated since: the rest is over."""
+        self._reported = {
+            key: (at, repeats)
+            for key, (at, repeats) in self._reported.items()
+            if now - at < REPORT_INTERVAL_S or repeats
+        }
+
+
+def _remedy(code: str, settings: ConsumerSettings) -> str:
+    template = _REMEDIES.get(code, "")
+    options = settings.kafka
+    return template.format(
+        servers=settings.bootstrap_servers,
+        group=settings.group_id,
+        protocol=options.get("security.protocol", "plaintext"),
+        mechanism=options.get("sasl.mechanisms", options.get("sasl.mechanism", "GSSAPI")),
+        username=options.get("sasl.username", ""),
+        instance=options.get("group.instance.id", ""),
+    )
+
+
+_REACH = (
+    "check that Kafka runs and that bootstrap_servers={servers!r} (BRIDGE_BOOTSTRAP_SERVERS) and "
+    "security.protocol={protocol!r} are right"
+)
+_LOGIN = (
+    "check sasl.username={username!r}, sasl.password (BRIDGE_KAFKA_SASL_PASSWORD), sasl.mechanisms={mechanism!r} and "
+    "security.protocol={protocol!r}"
+)
+_STATIC = (
+    "group.instance.id={instance!r} is in use by another process, or was a moment ago: give each bridge its own, or "
+    "wait session_timeout before starting again"
+)
+
+_REMEDIES = {
+    "_ALL_BROKERS_DOWN": _REACH,
+    "_TRANSPORT": _REACH,
+    "_RESOLVE": _REACH,
+    "_TIMED_OUT": _REACH,
+    "_SSL": "check the ssl.* options and security.protocol={protocol!r}",
+    "_AUTHENTICATION": _LOGIN,
+    "SASL_AUTHENTICATION_FAILED": _LOGIN,
+    "UNSUPPORTED_SASL_MECHANISM": _LOGIN,
+    "ILLEGAL_SASL_STATE": _LOGIN,
+    "TOPIC_AUTHORIZATION_FAILED": "grant sasl.username={username!r} Read and Describe on the topic",
+    "GROUP_AUTHORIZATION_FAILED": "grant sasl.username={username!r} Read on the group {group!r} (group_id)",
+    "CLUSTER_AUTHORIZATION_FAILED": "grant sasl.username={username!r} Describe on the cluster",
+    "UNKNOWN_TOPIC_OR_PART": "create the topic, or correct its name in the pipeline",
+    "_UNKNOWN_TOPIC": "create the topic, or correct its name in the pipeline",
+    "_UNKNOWN_PARTITION": "the partition was there before: was the topic deleted or created anew?",
+    "_MAX_POLL_EXCEEDED": (
+        "the bridge stood still for longer than max.poll.interval.ms and its partitions went to others"
+    ),
+    "INCONSISTENT_GROUP_PROTOCOL": (
+        "other members of the group {group!r} (group_id) use another assignor: use a group of its own for the bridge"
+    ),
+    "INVALID_SESSION_TIMEOUT": (
+        "set session_timeout between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
+    ),
+    "UNSUPPORTED_VERSION": "group.protocol=consumer needs Kafka 4.0 or newer: leave it out",
+    "FENCED_INSTANCE_ID": _STATIC,
+    "UNRELEASED_INSTANCE_ID": _STATIC,
+    "GROUP_MAX_SIZE_REACHED": "the group {group!r} has as many members as the broker's group.max.size allows",
+    "INVALID_GROUP_ID": "set group_id to a name that is not empty",
+}

@@ -1,0 +1,77 @@
+"""From the client's messages to runs of rows: the hot path.
+
+Rules: nothing here runs Python code per record; columns are read by `map` over the message's own accessors and zipped
+into rows. Messages that are events (end of log, errors) are set apart first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, repeat
+from operator import itemgetter
+from typing import Any, cast
+
+from confluent_kafka import Message
+
+from bridge.kafka.errors import BrokerError
+from bridge.records import Headers, Row, TopicPartition
+
+_milliseconds = itemgetter(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """What one call has brought.
+
+    `runs`: records by partition, in offset order. `ends`: partitions of which everything below the offset has been
+    delivered. `missing`: partitions whose log no longer has the next offset; nothing comes until they are started
+    anew. `errors`: what a person should know.
+    """
+
+    runs: list[tuple[TopicPartition, list[Row]]] = field(default_factory=list)
+    ends: list[tuple[TopicPartition, int]] = field(default_factory=list)
+    missing: list[TopicPartition] = field(default_factory=list)
+    errors: list[BrokerError] = field(default_factory=list)
+
+
+def set_events_apart(messages: list[Message]) -> tuple[list[Message], list[Message]]:
+    """Records, and events: messages that carry an error or an end of log."""
+    errors = list(map(Message.error, messages))
+    if not any(errors):
+        return messages, []
+    pairs = list(zip(messages, errors, strict=True))
+    return [message for message, error in pairs if not error], [message for message, error in pairs if error]
+
+
+def runs_of(records: Sequence[Message]) -> Iterator[tuple[tuple[str, int], list[Row]]]:
+    """Neighbouring records of the same partition, as rows."""
+    found = zip(map(Message.topic, records), map(Message.partition, records), strict=True)
+    places = cast("list[tuple[str, int]]", list(found))
+    if places.count(places[0]) == len(places):  # the client hands out long runs of one partition
+        yield places[0], rows_of(records)
+        return
+    start = 0
+    for place, group in groupby(places):
+        end = start + len(list(group))
+        yield place, rows_of(records[start:end])
+        start = end
+
+
+def rows_of(records: Sequence[Message]) -> list[Row]:
+    """The records' rows, byte for byte what was produced."""
+    found = list(map(Message.headers, records))
+    headers: Iterator[Headers] = map(_frozen, found) if any(found) else repeat(())
+    columns = zip(
+        map(Message.offset, records),
+        map(_milliseconds, map(Message.timestamp, records)),
+        map(Message.key, records),
+        map(Message.value, records),
+        headers,
+        strict=False,
+    )
+    return cast("list[Row]", list(columns))
+
+
+def _frozen(headers: Any) -> Headers:
+    return tuple(headers) if headers else ()

@@ -1,0 +1,170 @@
+"""What librdkafka is told: our profile, the user's raw options on top, and the few options that the bridge must own.
+
+Rules: own defaults that the chosen group protocol refuses are left out; secrets never reach a repr or a log line.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: raw options that a user may not set, and why (with what to do instead)
+OWNED_OPTIONS: Mapping[str, str] = {
+    "bootstrap.servers": "set bootstrap_servers",
+    "metadata.broker.list": "set bootstrap_servers",
+    "group.id": "set group_id",
+    "session.timeout.ms": "set session_timeout (seconds)",
+    "heartbeat.interval.ms": "set heartbeat_interval (seconds)",
+    "enable.auto.commit": "offsets are committed only when their records are finished",
+    "auto.commit.enable": "offsets are committed only when their records are finished",
+    "auto.commit.interval.ms": "set commit_interval (seconds)",
+    "enable.auto.offset.store": "offsets are committed only when their records are finished",
+    "auto.offset.reset": "set start_from; an offset that vanished is reported, never skipped in silence",
+    "enable.partition.eof": "the end of a log is how the bridge knows that a partition is idle",
+    "partition.assignment.strategy": "the bridge takes and gives partitions one by one (cooperative-sticky)",
+    "default.topic.config": "it could set auto.offset.reset; write its options beside the others",
+    "on_commit": "the bridge handles the broker's answers itself",
+    "error_cb": "the bridge reports the client's errors itself",
+    "stats_cb": "the bridge owns the client's callbacks",
+    "throttle_cb": "the bridge owns the client's callbacks",
+    "log_cb": "the client's log goes to the logger bridge.kafka.client",
+    "logger": "the client's log goes to the logger bridge.kafka.client",
+}
+
+#: raw options whose values are never shown
+SECRET_OPTIONS: frozenset[str] = frozenset(
+    {
+        "sasl.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.kerberos.kinit.cmd",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.keystore.password",
+        "ssl_key",
+    }
+)
+
+HIDDEN = "***"
+
+_DEFAULT_MAX_POLL_INTERVAL_MS = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What the Kafka adapter must know. Durations in seconds; `kafka` holds raw librdkafka options by name."""
+
+    bootstrap_servers: str
+    group_id: str
+    session_timeout: float = 10.0
+    heartbeat_interval: float = 1.0
+    kafka: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_next_generation(self) -> bool:
+        """Whether the broker runs the group (`group.protocol=consumer`, KIP-848)."""
+        return str(self.kafka.get("group.protocol", "classic")).lower() == "consumer"
+
+    @property
+    def absence_limit(self) -> float:
+        """Seconds without a poll after which the group may have given our partitions to others."""
+        max_poll_ms = str(self.kafka.get("max.poll.interval.ms", _DEFAULT_MAX_POLL_INTERVAL_MS))
+        return min(self.session_timeout, int(max_poll_ms) / 1000.0)
+
+
+def consumer_profile(settings: ConsumerSettings) -> dict[str, object]:
+    """The options of the consumer that belongs to the group."""
+    return {
+        "client.id": client_id(),
+        "queued.min.messages": 2000,
+        # the default of one second makes the fetcher stop that long whenever the queue is full: 3-6 times slower
+        "fetch.queue.backoff.ms": 10,
+        "queued.max.messages.kbytes": 16 * 1024,
+        "fetch.wait.max.ms": 50,
+        "topic.metadata.refresh.interval.ms": 30_000,
+        # a regular expression never means Kafka's own topics
+        "topic.blacklist": "^__consumer_offsets$,^__transaction_state$,^__share_group_state$",
+        **_connection(),
+        **_user_options(settings),
+        **_group(settings),
+        "bootstrap.servers": settings.bootstrap_servers,
+        "group.id": settings.group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+    }
+
+
+def admin_profile(settings: ConsumerSettings) -> dict[str, object]:
+    """The options of a client that asks about topics; it is of no group."""
+    return {
+        "client.id": f"{client_id()}-admin",
+        **_connection(),
+        **_outside_the_group(settings),
+        "bootstrap.servers": settings.bootstrap_servers,
+    }
+
+
+def onlooker_profile(settings: ConsumerSettings) -> dict[str, object]:
+    """The options of a consumer that never subscribes, and only reads what the group has committed."""
+    return {
+        **admin_profile(settings),
+        "client.id": f"{client_id()}-onlooker",
+        "group.id": settings.group_id,
+        "enable.auto.commit": False,
+    }
+
+
+def client_id() -> str:
+    """`lanebridge-<host>-<process id>`."""
+    return f"lanebridge-{socket.gethostname()}-{os.getpid()}"
+
+
+def visible(options: Mapping[str, object]) -> dict[str, object]:
+    """The options as they may be shown."""
+    return {name: HIDDEN if name in SECRET_OPTIONS else value for name, value in options.items()}
+
+
+def without_secrets(text: str, options: Mapping[str, object]) -> str:
+    """`text` with the values of secret options blotted out."""
+    for name in SECRET_OPTIONS & options.keys():
+        secret = str(options[name])
+        if len(secret) > 3:  # blotting out single letters would show them
+            text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _connection() -> dict[str, object]:
+    # log_level 2: what goes wrong with connections arrives as error events, once more in the log would be a flood
+    # a connection that the broker closes because it is idle is no event
+    return {
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.max.ms": 2000,
+        "log.connection.close": False,
+        "log_level": 2,
+    }
+
+
+def _group(settings: ConsumerSettings) -> dict[str, object]:
+    if settings.is_next_generation:  # the broker owns these; the client refuses them
+        return {}
+    return {
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": round(settings.session_timeout * 1000),
+        "heartbeat.interval.ms": round(settings.heartbeat_interval * 1000),
+    }
+
+
+def _user_options(settings: ConsumerSettings) -> dict[str, object]:
+    return {name: value for name, value in settings.kafka.items() if name not in OWNED_OPTIONS}
+
+
+def _outside_the_group(settings: ConsumerSettings) -> dict[str, object]:
+    options = _user_options(settings)
+    return {name: value for name, value in options.items() if not name.startswith(("group.", "client.id"))}
