@@ -1,0 +1,47 @@
+"""What tasks raise to say which record failed, and what the worker raises for Celery to see.
+
+Rules: `RecordFailed` is public. The others never leave a worker: they exist because Celery acts on the type of what a
+task raises.
+"""
+
+from __future__ import annotations
+
+import click
+from celery.exceptions import Ignore
+
+from bridge.errors import ConfigurationError, LanebridgeError
+from bridge.records import Record
+
+
+class RecordFailed(Exception):
+    """Raise it in a BatchTask to say which record failed: the records before it succeeded, it and the ones after it
+    are tried again. `reason` is text or an exception."""
+
+    def __init__(self, record: Record, reason: object = "") -> None:
+        super().__init__(f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else str(reason))
+        self.record = record
+
+
+class RetryAsked(Exception):
+    """`self.retry()` in a lane task: a failure, with the wait (in seconds) that the task asks for."""
+
+    def __init__(self, error: BaseException | None, delay: float | None) -> None:
+        super().__init__("the task asked for a retry" + ("" if delay is None else f" in {delay:g} s"))
+        self.error = error
+        self.delay = delay
+
+
+class LinkFailed(LanebridgeError):
+    """The link failed; stands for an exception that Celery would not show as a failure."""
+
+
+class ClaimRefused(Ignore):
+    """This delivery of the link may not run, or may not go on: somebody else has it, or it is history."""
+
+
+class LedgerSilent(LanebridgeError):
+    """The ledger did not answer for so long that the link's work is given up."""
+
+
+class WorkerRefused(ConfigurationError, click.ClickException):
+    """The worker does not start: a setting breaks what lanes promise."""

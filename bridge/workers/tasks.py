@@ -1,0 +1,199 @@
+"""`RecordTask` and `BatchTask`: the Celery task classes whose tasks can be links of a pipeline.
+
+Rules: called with a link's handle by a worker, a task runs the link; called in any other way it is plain user code.
+What a link needs of Celery's settings is set here, on the class, so that the app's other tasks keep theirs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from celery import Task
+from celery.utils.time import maybe_make_aware
+
+from bridge.entries import Rejection
+from bridge.ledger.data import encode_data
+from bridge.ledger.handle import Handle, is_handle
+from bridge.ledger.payload import Payload
+from bridge.records import Batch
+from bridge.workers.backend import ErrorBackend
+from bridge.workers.errors import ClaimRefused, RecordFailed, RetryAsked
+from bridge.workers.installed import connection_of
+from bridge.workers.link import Delivery, report
+from bridge.workers.outcomes import Place, Stop, rejection, stop_at
+
+#: values that need no look before they are carried to the next link
+_PORTABLE = frozenset((type(None), bool, int, float, str, bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the task's own code did: where it stopped (None: it did not), what it rejected, and what it returned for
+    each record that it got past (None: the records keep their data)."""
+
+    stop: Stop | None = None
+    rejected: Sequence[Rejection] = ()
+    data: Sequence[object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The task's own code, ready to be called with a record or batch."""
+
+    run: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+    def __call__(self, subject: Any) -> Any:
+        return self.run(subject, *self.args, **self.kwargs)
+
+
+class LaneTask(Task):
+    """What RecordTask and BatchTask have in common."""
+
+    abstract = True
+    ignore_result = True
+    store_errors_even_if_ignored = True
+    reject_on_worker_lost = False
+    retry_on_worker_lost = False
+    autoretry_for: tuple[type[BaseException], ...] = ()
+    default_retry_delay = None
+
+    @property
+    def backend(self) -> ErrorBackend:
+        """Where Celery stores this task's errors: the ledger, whatever the app's result backend is."""
+        return connection_of(self.app).backend
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._runs_a_link(args):
+            return super().__call__(*args, **kwargs)
+        self._run_link(Handle.from_message(args[0]), args[1:], kwargs)
+        return None
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: BaseException | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """In a link: fail, with `countdown` or `eta` as the wait before the lane's next attempt.
+
+        Nothing is published; how often is decided by the pipeline's `retry=Retry(...)`. Elsewhere: Celery's own.
+        """
+        if not self._runs_a_link(self.request.args or ()):
+            return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+        asked = RetryAsked(exc or sys.exc_info()[1], self._delay(eta, countdown))
+        if throw:
+            raise asked
+        return asked
+
+    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
+        """Run the task's own code over the link's records."""
+        raise NotImplementedError
+
+    def _runs_a_link(self, args: Sequence[Any]) -> bool:
+        request = self.request
+        return bool(args) and is_handle(args[0]) and not request.called_directly and not request.is_eager
+
+    def _run_link(self, handle: Handle, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        delivery = Delivery(connection_of(self.app), handle)
+        payload = delivery.claim()
+        header = payload.header
+        place = Place(handle.link, self.name, handle.link >= header.links, header.batches[-1].last)
+        work = self.work(payload, place, Call(self.run, args, kwargs), delivery)
+        goes_on = report(delivery, payload, place, work.stop, work.rejected, work.data)
+        if not goes_on:
+            self.request.chain = None
+
+    def _delay(self, eta: datetime | None, countdown: float | None) -> float | None:
+        if countdown is not None:
+            return max(float(countdown), 0.0)
+        if eta is not None:
+            wait = maybe_make_aware(eta, self.app.timezone) - self.app.now()
+            return max(float(wait.total_seconds()), 0.0)
+        return self.default_retry_delay
+
+
+class RecordTask(LaneTask):
+    """Base of a task that is called once per record, in offset order: `@app.task(base=RecordTask)`.
+
+    What it returns is the record's `data` for the next link. An exception fails that record: the ones before it go on,
+    it and the ones after it are tried again.
+    """
+
+    abstract = True
+
+    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
+        """One call after the other, until one fails."""
+        records = payload.records()
+        data: list[object] = []
+        try:
+            for record in records:
+                delivery.check()
+                value = call(record)
+                if not place.is_last and type(value) not in _PORTABLE:
+                    encode_data((value,), (record.offset,))
+                data.append(value)
+        except ClaimRefused:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails this record
+            if len(data) < len(records):
+                return Work(stop_at(error, records[len(data)].offset, place, named=True), data=data)
+        return Work(data=data)
+
+
+class BatchTask(LaneTask):
+    """Base of a task that is called once per batch: `@app.task(base=BatchTask)`. What it returns is ignored.
+
+    An exception fails the batch; `RecordFailed(record, reason)` says from which record on; `batch.fail(record, reason)`
+    rejects one record for good.
+    """
+
+    abstract = True
+
+    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
+        """The batches one after the other, until one fails."""
+        rejected: list[Rejection] = []
+        for header, records in payload.batches():
+            if not records:
+                continue
+            batch = Batch(
+                records,
+                topic=payload.header.topic,
+                partition=payload.header.partition,
+                lane=payload.header.lane,
+                first_offset=header.first,
+                last_offset=header.last,
+                id=payload.header.chain,
+                attempt=payload.header.attempt,
+                trigger=header.trigger,
+                token=payload.header.token,
+            )
+            delivery.check()
+            stop = _run_batch(call, batch, place)
+            rejected += [rejection(each.record.offset, each.reason, place) for each in batch.rejected]
+            if stop is not None:
+                return Work(stop, rejected)
+        return Work(rejected=rejected)
+
+
+def _run_batch(call: Call, batch: Batch, place: Place) -> Stop | None:
+    try:
+        call(batch)
+    except RecordFailed as error:
+        record = error.record
+        if any(record.offset == each.offset for each in batch):
+            return stop_at(error, record.offset, place, named=True)
+        return stop_at(error, batch[0].offset, place, named=False)
+    except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails the batch
+        return stop_at(error, batch[0].offset, place, named=len(batch) == 1)
+    return None
