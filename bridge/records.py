@@ -37,6 +37,15 @@ class TopicPartition(NamedTuple):
         return f"{self.topic}[{self.partition}]"
 
 
+def lane_queue(topic: str, partition: int, lane: int, lane_queues: int) -> str:
+    """The Celery queue of a lane: the same in every bridge and after every restart, `lane-0` ... `lane-<n-1>`.
+
+    Neighbouring partitions and lanes get different queues, so that disjoint workers share the work evenly.
+    """
+    start = int.from_bytes(blake2b(topic.encode(), digest_size=8).digest(), "big")
+    return f"lane-{(start + partition + lane) % lane_queues}"
+
+
 class Record(Struct, frozen=True):
     """One Kafka message as a task sees it. (A Struct: made twelve times as fast as a frozen dataclass.)
 
