@@ -13,6 +13,9 @@ from bridge.core.commits import read_metadata
 from bridge.core.events import KafkaAnswered
 from bridge.entries import PartitionEntry
 
+#: why what is known of the partition is void
+RECREATED = "the topic was created again"
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -25,16 +28,27 @@ class Start:
     fatal: str = ""
 
 
+def why_begin_anew(facts: KafkaAnswered, entry: PartitionEntry, topic_id: str, known: int, rule: str) -> str:
+    """Why what this process knows (`topic_id`, the position `known`, the lane `rule`) is void ("" it is not)."""
+    if facts.topic_id != topic_id:
+        return RECREATED
+    if clear := _why_clear(facts, entry):
+        return clear
+    if max(_committed(facts) or 0, entry.base or 0) > known:
+        return "another owner has gone on"
+    if entry.rule not in ("", rule):
+        return f"the ledger's lane rule is {entry.rule}, this owner's {rule}"
+    return ""
+
+
 def decide_start(facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str, known: int | None) -> Start:
     """Where to start. `known` is the position that this process has already reached (None: none)."""
-    metadata = read_metadata(facts.metadata)
-    of_this_topic = metadata is None or metadata.topic_id == facts.topic_id
-    committed = facts.committed if of_this_topic else None
-    clear = _why_clear(facts, entry, foreign=facts.committed is not None and metadata is None)
-    base = None if clear else _base(entry)
     if known is not None:
-        offset = max(known, committed or 0, base or 0)
-    elif committed is not None:
+        return Start(known)
+    committed = _committed(facts)
+    clear = _why_clear(facts, entry)
+    base = None if clear else _base(entry)
+    if committed is not None:
         offset = max(committed, base or 0)
     elif base is not None and facts.log_start <= base <= facts.log_end:
         offset = base
@@ -46,14 +60,19 @@ def decide_start(facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str
     return _inside_log(offset, facts, clear)
 
 
-def _why_clear(facts: KafkaAnswered, entry: PartitionEntry, *, foreign: bool) -> str:
+def _committed(facts: KafkaAnswered) -> int | None:
+    metadata = read_metadata(facts.metadata)
+    return facts.committed if metadata is None or metadata.topic_id == facts.topic_id else None
+
+
+def _why_clear(facts: KafkaAnswered, entry: PartitionEntry) -> str:
     if entry.base is None and not entry.lanes:
         return ""
     if entry.topic_id and entry.topic_id != facts.topic_id:
-        return "the topic was created again"
-    if foreign:
+        return RECREATED
+    if facts.committed is not None and read_metadata(facts.metadata) is None:
         return "the group's offset was set by somebody else"
-    if max((lane.watermark for lane in entry.lanes.values()), default=0) > facts.log_end:
+    if max([entry.base or 0, *(lane.watermark for lane in entry.lanes.values())]) > facts.log_end:
         return "the ledger is ahead of the log's end"
     return ""
 

@@ -8,19 +8,10 @@ goes on filling) or `flush`. Records keep their order and are in exactly one bat
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bridge.records import (
-    HEADERS,
-    KEY,
-    OFFSET,
-    VALUE,
-    PipelineRules,
-    Record,
-    Row,
-    TopicPartition,
-)
+from bridge.records import OFFSET, PipelineRules, Record, Row, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +23,17 @@ class ClosedBatch:
     size_bytes: int
 
 
-def row_bytes(row: Row) -> int:
-    """What key, value and headers of a row weigh."""
-    size = len(row[KEY] or b"") + len(row[VALUE] or b"")
-    for name, value in row[HEADERS]:
-        size += len(name) + len(value or b"")
+def rows_bytes(rows: Iterable[Row]) -> int:
+    """What keys, values and headers of these rows weigh together."""
+    size = 0
+    for _, _, key, value, headers in rows:
+        if key:
+            size += len(key)
+        if value:
+            size += len(value)
+        if headers:
+            size += sum(len(name) + len(content or b"") for name, content in headers)
     return size
-
-
-def rows_bytes(rows: Sequence[Row]) -> int:
-    """What these rows weigh together."""
-    return sum(map(row_bytes, rows))
 
 
 def record_of(tp: TopicPartition, row: Row) -> Record:
@@ -110,7 +101,7 @@ class Batcher:
             self._close("bytes")
 
     def _add_one(self, row: Row, now: float) -> None:
-        weight = row_bytes(row)
+        weight = rows_bytes((row,))
         if self._open and self._open_bytes + weight > self._rules.batch_bytes:
             self._close("bytes")
         opened = len(self._closed)

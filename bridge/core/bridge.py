@@ -9,17 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 
 from bridge.core import events as ev
 from bridge.core.commits import Commits
 from bridge.core.dispatching import Dispatching
-from bridge.core.effects import Commit, CommitEntry, Effect, GiveUp, Report, SetFault
+from bridge.core.effects import (
+    ChangeRule,
+    ClearLedger,
+    Commit,
+    CommitEntry,
+    Effect,
+    GiveUp,
+    ReadLanes,
+    Report,
+    TerminateLinks,
+)
 from bridge.core.failures import Limits
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.limits import Buffers, InFlight
 from bridge.core.partition import Partition, PartitionConfig, Stage
-from bridge.core.repeats import Repeats
+from bridge.core.repeats import Repeats, Service
 from bridge.core.sweeping import Sweeping
 from bridge.core.watch import WatchTimes
 from bridge.entries import LaneEntry, chain_of
@@ -64,20 +75,31 @@ class Core:
         self.stopping = False
         #: the time of the event that is being handled
         self.now = 0.0
-        self._serial = 0
+        #: partitions that may have something to commit (all others have nothing)
+        self._dirty: dict[TopicPartition, None] = {}
+        #: partitions whose ledger is going to be cleared
+        self._clearing: dict[TopicPartition, Partition] = {}
+        self._for_partitions = PartitionConfig(config.group, config.start_from, count(1).__next__, self._wants_commit)
         self._out: list[Effect] = []
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
         """One event at time `now` (seconds, monotonic, never going back); returns the effects in order."""
         self.now = now
         HANDLERS[type(event)](self, event, now)
+        self._do_what_is_due(now)
+        out, self._out = self._out, []
+        return out
+
+    def _do_what_is_due(self, now: float) -> None:
+        """What time alone brings about: after every event, so that a stream of events cannot hold it up."""
+        for partition in list(self._clearing.values()):
+            self._clear_when_due(partition, now)
+        self.sweeping.read_when_due(now)
         self.dispatching.run_timers(now)
         for effect in self.repeats.due(now):
             if self.is_sensible(effect):
                 self.emit(effect)
         self._commit(now)
-        out, self._out = self._out, []
-        return out
 
     def emit(self, effect: Effect) -> None:
         """Add an effect to what the current event brings about."""
@@ -86,8 +108,9 @@ class Core:
     @property
     def wake_at(self) -> float:
         """The latest time at which the next event, a Tick if there is no other, must come."""
-        commit = self.commits.wake_at if self._wanted_commits() else float("inf")
-        return min(self.dispatching.wake_at, self.repeats.wake_at, commit, self.sweeping.wake_at)
+        commit = self.commits.wake_at if self._dirty else float("inf")
+        clear = min((partition.clear_at for partition in self._clearing.values()), default=float("inf"))
+        return min(self.dispatching.wake_at, self.repeats.wake_at, commit, clear, self.sweeping.wake_at)
 
     def live(self, tp: TopicPartition, serial: int) -> Partition | None:
         """The partition if this very assignment is still live."""
@@ -96,15 +119,14 @@ class Core:
 
     def is_sensible(self, effect: Effect) -> bool:
         """An effect that failed is worth repeating: what it belongs to is still there."""
-        tp, serial = getattr(effect, "tp", None), getattr(effect, "serial", None)
-        if isinstance(effect, SetFault):
-            return effect.chain in self.chains
-        if tp is None or serial is None:
+        if isinstance(effect, TerminateLinks):
+            return any(self.dispatching.is_superseded(link) for link in effect.links)
+        tp, serial, chain = (getattr(effect, name, None) for name in ("tp", "serial", "chain"))
+        if tp is None or (serial is not None and self.live(tp, serial) is None):
             return False
-        if self.live(tp, serial) is None:
-            return False
-        chain = getattr(effect, "chain", None)
-        return chain is None or getattr(chain, "id", chain) in self.chains
+        if chain is None:
+            return serial is not None
+        return getattr(chain, "id", chain) in self.chains
 
     # --- the group -------------------------------------------------------------------------------------------------
 
@@ -115,10 +137,8 @@ class Core:
     def start_assignment(self, tp: TopicPartition) -> None:
         """A new assignment of the partition begins; what was known of it is forgotten."""
         self.forget(tp)
-        self._serial += 1
-        config = PartitionConfig(self.config.group, self.config.start_from)
         rules = self.config.rules_of(tp.topic)
-        partition = Partition(tp, self._serial, rules, config, self.emit, lambda: self.now)
+        partition = Partition(tp, rules, self._for_partitions, self.emit, lambda: self.now)
         partition.flush_end = self.flush_ends.get(tp)
         self.partitions[tp] = partition
         partition.begin()
@@ -145,44 +165,58 @@ class Core:
         for lane in partition.lanes.values():
             if lane.flight is not None:
                 self.chains.pop(lane.flight.chain, None)
+        self._dirty.pop(tp, None)
+        self._clearing.pop(tp, None)
+        self.dispatching.forget(tp)
         self.in_flight.forget(tp)
         self.buffers.leave(tp)
 
     # --- the assignment's answers ----------------------------------------------------------------------------------
 
     def _kafka_answered(self, event: ev.KafkaAnswered, now: float) -> None:
-        self.repeats.succeeded()
-        if (partition := self.live(event.tp, event.serial)) is not None:
-            partition.kafka_answered(event, now)
-            self.restart_if_needed(partition)
-
-    def restart_if_needed(self, partition: Partition) -> None:
-        """The topic was created again: begin anew."""
+        self.repeats.succeeded(Service.KAFKA)
+        if (partition := self.live(event.tp, event.serial)) is None:
+            return
+        was_relocating = partition.relocating
+        partition.kafka_answered(event, now)
         if partition.must_restart:
-            self.emit(Report("error", "recreated", "the topic was created again", partition.tp))
+            self.emit(Report("error", "anew", f"assigning anew: {partition.must_restart}", partition.tp))
             self.start_assignment(partition.tp)
+        elif partition.stage is Stage.CLEARING:
+            self._clearing[partition.tp] = partition
+        elif was_relocating and not partition.relocating:
+            self.buffers.start(partition.tp)
 
     def _owner_assigned(self, event: ev.OwnerAssigned, now: float) -> None:
-        self.repeats.succeeded()
+        self.repeats.succeeded(Service.LEDGER)
         if (partition := self.live(event.tp, event.serial)) is not None:
             partition.owner_assigned(event.entry)
 
+    def _clear_when_due(self, partition: Partition, now: float) -> None:
+        if now >= partition.clear_at:
+            del self._clearing[partition.tp]
+            partition.clear()
+
     def _cleared(self, event: ev.Cleared, now: float) -> None:
+        self.repeats.succeeded(Service.LEDGER)
         if (partition := self.live(event.tp, event.serial)) is not None:
             partition.cleared(event.accepted)
 
     def _restored(self, event: ev.Restored, now: float) -> None:
+        self.repeats.succeeded(Service.LEDGER)
         partition = self.live(event.tp, event.serial)
         if partition is None or not partition.restored(event.accepted):
             return
-        self.buffers.join(partition.tp)
+        if partition.tp not in self.buffers:
+            self.buffers.start(partition.tp)
         for lane in list(partition.lanes.values()):
             entry = partition.entry.lanes.get(lane.index, LaneEntry(lane.index))
-            self.dispatching.take_up(partition, lane, entry, now)
+            self.dispatching.take_up(partition, lane, entry, partition.entry.now_ms, now)
         self.sweeping.read_soon()
         self.settle_down(partition, partition.lanes.values(), now)
 
     def _rule_changed(self, event: ev.RuleChanged, now: float) -> None:
+        self.repeats.succeeded(Service.LEDGER)
         if (partition := self.live(event.tp, event.serial)) is not None:
             lanes = partition.rule_changed(event.accepted, now)
             self.settle_down(partition, lanes, now)
@@ -247,32 +281,39 @@ class Core:
             self.settle_down(partition, (lane,), now)
 
     def _error_heard(self, event: ev.ErrorHeard, now: float) -> None:
-        for partition in self.partitions.values():
-            if event.link_id in partition.terminating:
+        if event.has_ended:
+            for partition in self._clearing.values():
                 partition.link_ended(event.link_id, now)
+            self.dispatching.superseded_link_ended(event.link_id, now)
         chain, link = chain_of(event.link_id)
-        self.dispatching.superseded_link_ended(event.link_id, now)
         if chain in self.chains:
             tp, index = self.chains[chain]
             self.dispatching.fault_from_error(self.partitions[tp].lanes[index], link, event)
 
     # --- commits ---------------------------------------------------------------------------------------------------
 
-    def _wanted_commits(self) -> list[tuple[TopicPartition, CommitEntry]]:
-        return [
-            (tp, entry) for tp, partition in self.partitions.items() if (entry := partition.wanted_commit) is not None
-        ]
+    def _wants_commit(self, tp: TopicPartition) -> None:
+        self._dirty[tp] = None
+
+    def _wanted_commits(self) -> dict[TopicPartition, CommitEntry]:
+        wanted: dict[TopicPartition, CommitEntry] = {}
+        for tp in list(self._dirty):
+            entry = self.partitions[tp].wanted_commit
+            if entry is None:
+                del self._dirty[tp]
+            else:
+                wanted[tp] = entry
+        return wanted
 
     def _commit(self, now: float) -> None:
-        if now < self.commits.wake_at:
+        if not self._dirty or now < self.commits.wake_at:
             return
-        commit = self.commits.next_commit(self._wanted_commits(), now)
-        if commit is not None:
-            self.emit(commit)
+        if wanted := self._wanted_commits():
+            self.emit(self.commits.submit(wanted, now))
 
     def _commit_answered(self, event: ev.CommitAnswered, now: float) -> None:
-        fine = all(answer is ev.CommitAnswer.OK for _, _, answer, _ in event.answers.values())
-        self.commits.answered(now, confirmed=fine)
+        self.repeats.succeeded(Service.KAFKA)
+        self.commits.answered(event.answers, now)
         for tp, (serial, offset, answer, text) in event.answers.items():
             partition = self.live(tp, serial)
             if partition is None:
@@ -280,6 +321,7 @@ class Core:
             if answer is ev.CommitAnswer.OK:
                 partition.commit_confirmed(offset)
             elif answer is ev.CommitAnswer.FENCED:
+                self.forget(tp)
                 self.emit(GiveUp(f"the group has fenced this member: {text}"))
             else:
                 again = "the commit is submitted again"
@@ -288,21 +330,26 @@ class Core:
     # --- the rest --------------------------------------------------------------------------------------------------
 
     def _effect_failed(self, event: ev.EffectFailed, now: float) -> None:
-        self.repeats.failed(event.effect, event.error, now, self.emit)
-        self.sweeping.effect_failed(event.effect, now)
+        effect = event.effect
+        self.repeats.failed(effect, event.error, now, self.emit)
+        if isinstance(effect, ReadLanes):
+            self.sweeping.reading_failed(effect.number, now)
+        elif isinstance(effect, Commit):
+            self.commits.failed(now)
+        elif isinstance(effect, (ClearLedger, ChangeRule)) and (partition := self.live(effect.tp, effect.serial)):
+            # it may still come about, later: with a new number it is refused then
+            self._clearing.pop(effect.tp, None)
+            partition.reassign("the ledger did not answer")
 
     def _lanes_read(self, event: ev.LanesRead, now: float) -> None:
-        self.repeats.succeeded()
+        self.repeats.succeeded(Service.LEDGER)
         self.sweeping.lanes_read(event, now)
 
     def _stop(self, event: ev.Stop, now: float) -> None:
         self.stopping = True
 
     def _tick(self, event: ev.Tick, now: float) -> None:
-        for partition in self.partitions.values():
-            if partition.stage is Stage.CLEARING:
-                partition.clear_when_due(now)
-        self.sweeping.tick(now)
+        """Nothing but time: see `_do_what_is_due`."""
 
 
 HANDLERS: dict[type, Callable[..., None]] = {

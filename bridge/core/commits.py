@@ -6,10 +6,11 @@ A partition's position goes up only; what an owner commits carries its number, s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from bridge.core.effects import Commit, CommitEntry
+from bridge.core.events import Answers, CommitAnswer
 from bridge.records import TopicPartition
 
 _METADATA = re.compile(r"lanebridge/1 owner=(\d+) topic=(\S*)")
@@ -43,25 +44,29 @@ class Commits:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
-        self._submitted_at: float | None = None
+        self._submitted: Mapping[TopicPartition, CommitEntry] = {}
         self._failures = 0
         self._not_before = 0.0
 
-    def next_commit(self, wanted: Iterable[tuple[TopicPartition, CommitEntry]], now: float) -> Commit | None:
-        """All partitions' latest positions as one commit, or None while one is in flight or it is too early."""
-        if self._submitted_at is not None and now < self._submitted_at + ANSWER_TIMEOUT:
-            return None
-        if now < self._not_before:
-            return None
-        entries: Mapping[TopicPartition, CommitEntry] = dict(wanted)
-        if not entries:
-            return None
-        self._submitted_at = now
+    def submit(self, entries: Mapping[TopicPartition, CommitEntry], now: float) -> Commit:
+        """All partitions' latest positions as one commit; only when it is time (`wake_at`)."""
+        self._submitted = entries
+        self._not_before = now + ANSWER_TIMEOUT
         return Commit(entries)
 
-    def answered(self, now: float, *, confirmed: bool) -> None:
-        """The commit in flight was answered; `confirmed`: for all its partitions."""
-        self._submitted_at = None
+    def answered(self, answers: Answers, now: float) -> None:
+        """A commit was answered; the last one of a revoked partition is not the one in flight."""
+        submitted = {tp: (entry.serial, entry.offset) for tp, entry in self._submitted.items()}
+        if not submitted or submitted != {tp: answers[tp][:2] for tp in submitted if tp in answers}:
+            return
+        self._done(now, confirmed=all(answer is CommitAnswer.OK for _, _, answer, _ in answers.values()))
+
+    def failed(self, now: float) -> None:
+        """The commit in flight could not be submitted."""
+        self._done(now, confirmed=False)
+
+    def _done(self, now: float, *, confirmed: bool) -> None:
+        self._submitted = {}
         self._failures = 0 if confirmed else self._failures + 1
         pause = self._interval
         if self._failures:
@@ -70,5 +75,5 @@ class Commits:
 
     @property
     def wake_at(self) -> float:
-        """When time alone may let a commit go."""
-        return self._not_before if self._submitted_at is None else self._submitted_at + ANSWER_TIMEOUT
+        """When the next commit may go: after the answer to the last, or without one when it is overdue."""
+        return self._not_before

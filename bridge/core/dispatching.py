@@ -14,6 +14,7 @@ from bridge.core.batching import ClosedBatch
 from bridge.core.effects import Chain, Dispatch, Effect, PublishLink, Report, SetFault, TerminateLinks
 from bridge.core.failures import Decision, Verdict
 from bridge.core.lane import IN_FLIGHT, Flight, Lane, Phase
+from bridge.core.repeats import Service
 from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
 from bridge.entries import Failure, FailureKind, LaneEntry, Outcome, Seen, link_id
 from bridge.records import TopicPartition
@@ -44,11 +45,12 @@ class Dispatching:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._timers: list[tuple[float, int, TopicPartition, int, int]] = []
+        self._timers: list[tuple[float, int, TopicPartition, int]] = []
         self._timer_number = 0
+        #: the lanes that wait for room among the bytes in flight, first come first served
         self._starved: dict[tuple[TopicPartition, int], None] = {}
-        #: superseded link id -> the chain that waits for its end
-        self._superseded: dict[str, str] = {}
+        #: superseded link id -> the lane that waits for its end
+        self._superseded: dict[str, tuple[TopicPartition, int]] = {}
 
     # --- what may go -----------------------------------------------------------------------------------------------
 
@@ -56,9 +58,12 @@ class Dispatching:
         """Dispatch the lane's next batch if it may go now; else make sure that it is looked at again in time."""
         if self._core.stopping or not partition.is_active or lane.phase not in (Phase.FREE, Phase.RETRYING):
             return
-        if lane.first_unfinished is not None and not self._core.in_flight.has_room():
+        if lane.first_unfinished is not None and (self._starved or not self._core.in_flight.has_room()):
             self._starved[partition.tp, lane.index] = None
             return
+        self._let_go(partition, lane, now)
+
+    def _let_go(self, partition: Partition, lane: Lane, now: float) -> None:
         assert partition.expected is not None
         was = lane.phase
         flush = partition.flushes or self._core.buffers.is_full(partition.tp)
@@ -68,16 +73,19 @@ class Dispatching:
         else:
             if lane.phase is not was:
                 partition.advance()
-            self._set_timer(partition, lane, lane.wake_at)
+            if lane.wake_at > now:
+                self._set_timer(lane, lane.wake_at)
 
     def _dispatch(self, partition: Partition, lane: Lane, batch: ClosedBatch, now: float) -> None:
         core, tp = self._core, partition.tp
-        wait = max(0.0, lane.flight.publish_after - now) if lane.flight is not None else 0.0
+        wait, waits_for = 0.0, ""
+        if lane.flight is not None and lane.flight.publish_after > now:
+            wait, waits_for = lane.flight.publish_after - now, lane.flight.waits_for
         partition.dispatches += 1
         first, last = batch.rows[0][0], batch.rows[-1][0]
         id = chain_id(core.config.group, tp, first, last, partition.owner.number, partition.dispatches)
         flight = lane.dispatch(id, batch, now)
-        flight.publish_after = now + wait if wait else 0.0
+        flight.publish_after, flight.waits_for = now + wait if wait else 0.0, waits_for
         core.chains[id] = (tp, lane.index)
         core.in_flight.add(tp, lane.index, batch.size_bytes)
         token = partition.owner.number * _TOKENS_PER_OWNER + partition.dispatches
@@ -109,7 +117,7 @@ class Dispatching:
 
     def dispatched(self, event: ev.Dispatched, now: float) -> None:
         """The ledger has answered a dispatch."""
-        self._core.repeats.succeeded()
+        self._core.repeats.succeeded(Service.LEDGER)
         partition = self._core.live(event.tp, event.serial)
         lane = partition.lanes.get(event.lane) if partition is not None else None
         if partition is None or lane is None or lane.flight is None or lane.phase is not Phase.DISPATCHING:
@@ -119,33 +127,33 @@ class Dispatching:
         if event.answer is ev.DispatchAnswer.OK:
             lane.accept(self._core.sweeping.number, now)
             if lane.flight.publish_after:
-                self._set_timer(partition, lane, lane.flight.publish_after)
+                self._publish(partition, lane, 1, now)
             return
         self._drop_chain(partition, lane)
         lane.refuse(now)
         lane.flight.reading = self._core.sweeping.number
         if event.answer is ev.DispatchAnswer.CHANGED:
-            lane.unsure = True
             self._core.sweeping.read_soon()
-        elif partition.is_active:
+        else:
             partition.reassign("the ledger says that another owner has the partition")
 
     def published(self, event: ev.Published, now: float) -> None:
         """A link was published, or may have been."""
         if event.sure:
-            self._core.repeats.succeeded()
+            self._core.repeats.succeeded(Service.CELERY)
         elif event.chain in self._core.chains:
-            lane = self._core.partitions[event.tp].lanes[event.lane]
+            partition = self._core.partitions[event.tp]
+            lane = partition.lanes[event.lane]
             assert lane.flight is not None
-            again = _publish_effect(lane, lane.flight, event.serial, event.link)
+            again = _publish_effect(lane, lane.flight, partition.serial, event.link)
             self._core.repeats.failed(again, "the Celery broker cannot be reached", now, self._core.emit)
 
     # --- what the ledger holds -------------------------------------------------------------------------------------
 
-    def take_up(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
-        """Make the lane agree with what the ledger says of it."""
-        lane.unsure = False
-        if lane.flight is not None and entry.chain and lane.flight.chain == entry.chain:
+    def take_up(self, partition: Partition, lane: Lane, entry: LaneEntry, read_ms: int, now: float) -> None:
+        """Make the lane agree with what the ledger says of it; `read_ms` is the ledger's clock at that time."""
+        unsure, lane.unsure = lane.unsure, False
+        if lane.flight is not None and entry.chain and lane.flight.chain == entry.chain and not unsure:
             self._same_chain(partition, lane, entry, now)
         elif partition.is_history(entry):
             if lane.flight is not None:
@@ -154,11 +162,12 @@ class Dispatching:
             lane.skip_below(entry.watermark, now)
             lane.expect = entry.seen
         else:
-            self._adopt(partition, lane, entry, now)
+            self._adopt(partition, lane, entry, read_ms, now)
 
     def _same_chain(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
         if lane.phase not in IN_FLIGHT and lane.phase is not Phase.DISPATCHING:
-            lane.expect = entry.seen
+            if entry.outcome is not None:
+                lane.expect = entry.seen  # else we have heard more than this reading says
         elif entry.outcome is not None:
             self.take_outcome(partition, lane, entry.seen, entry.outcome, now)
         else:
@@ -167,12 +176,12 @@ class Dispatching:
             if entry.claim is None:
                 self._publish(partition, lane, entry.link, now)
 
-    def _adopt(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
+    def _adopt(self, partition: Partition, lane: Lane, entry: LaneEntry, read_ms: int, now: float) -> None:
         self._drop_chain(partition, lane)
         lane.adopt(entry, now, self._core.sweeping.number)
         assert lane.flight is not None
         self._core.chains[entry.chain] = (partition.tp, lane.index)
-        early = (entry.publish_after_ms - partition.entry.now_ms) / 1000.0
+        early = (entry.publish_after_ms - read_ms) / 1000.0
         lane.flight.publish_after = now + early if early > 0 else 0.0
         text = f"adopted chain {entry.chain}, link {entry.link} of {entry.links}"
         self._report("info", "adopted", text, partition, lane)
@@ -185,9 +194,10 @@ class Dispatching:
         flight = lane.flight
         assert flight is not None
         if now < flight.publish_after:
-            self._set_timer(partition, lane, flight.publish_after)
+            self._set_timer(lane, flight.publish_after)
             return
-        flight.publish_after = 0.0
+        self._superseded.pop(flight.waits_for, None)
+        flight.publish_after, flight.waits_for = 0.0, ""
         flight.published_at = now
         flight.publishes += 1
         self._core.emit(_publish_effect(lane, flight, partition.serial, link))
@@ -200,17 +210,7 @@ class Dispatching:
     def _drop_chain(self, partition: Partition, lane: Lane) -> None:
         if lane.flight is not None:
             self._core.chains.pop(lane.flight.chain, None)
-        if self._core.in_flight.remove(partition.tp, lane.index):
-            self._feed_starved()
-
-    def _feed_starved(self) -> None:
-        """Lanes that waited for room among the bytes in flight are looked at by timers that are due at once."""
-        starved, self._starved = self._starved, {}
-        for tp, index in starved:
-            partition = self._core.partitions.get(tp)
-            lane = partition.lanes.get(index) if partition is not None else None
-            if partition is not None and lane is not None:
-                self._set_timer(partition, lane, 0.0)
+        self._core.in_flight.remove(partition.tp, lane.index)
 
     # --- what chains report ----------------------------------------------------------------------------------------
 
@@ -220,8 +220,8 @@ class Dispatching:
         decision = lane.take_outcome(seen, outcome, now, self._core.config.limits, self._core.random.random())
         if decision is None:
             return
-        if outcome.failure is not None and outcome.failure.exception == LINK_TIMEOUT and lane.flight is not None:
-            self._supersede(lane.flight, seen, now)
+        if outcome.failure is not None and outcome.failure.exception == LINK_TIMEOUT:
+            self._supersede(lane, link_id(seen.chain, seen.link), now)
         level, action = {
             Verdict.TRY_AGAIN: ("warning", "retry"),
             Verdict.STALL: ("warning", "stalled"),
@@ -229,21 +229,28 @@ class Dispatching:
         }[decision.verdict]
         self._report(level, action, _decision_text(decision), partition, lane)
 
-    def _supersede(self, flight: Flight, seen: Seen, now: float) -> None:
-        old = link_id(seen.chain, seen.link)
-        flight.publish_after = now + TERMINATE_WAIT
-        self._superseded[old] = seen.chain
+    def _supersede(self, lane: Lane, old: str, now: float) -> None:
+        flight = lane.flight
+        assert flight is not None
+        flight.publish_after, flight.waits_for = now + TERMINATE_WAIT, old
+        self._superseded[old] = lane.tp, lane.index
         self._core.emit(TerminateLinks((old,)))
+
+    def is_superseded(self, task_id: str) -> bool:
+        """A link that must end before another may be published."""
+        return task_id in self._superseded
 
     def superseded_link_ended(self, task_id: str, now: float) -> None:
         """A link that had to be killed is dead: what waited for it may be published."""
-        if self._superseded.pop(task_id, None) is None:
-            return
-        for partition in self._core.partitions.values():
-            for lane in partition.lanes.values():
-                if lane.flight is not None and lane.flight.publish_after > now:
-                    lane.flight.publish_after = now
-                    self._set_timer(partition, lane, now)
+        tp, index = self._superseded.pop(task_id, (None, 0))
+        lane = self._core.partitions[tp].lanes.get(index) if tp is not None else None
+        if lane is not None and lane.flight is not None and lane.flight.waits_for == task_id:
+            lane.flight.publish_after = now
+            self._set_timer(lane, now)
+
+    def forget(self, tp: TopicPartition) -> None:
+        """The partition is gone."""
+        self._superseded = {link: where for link, where in self._superseded.items() if where[0] != tp}
 
     def fault_from_error(self, lane: Lane, link: int, event: ev.ErrorHeard) -> None:
         """Celery reports what our own code cannot: turn it into an outcome, if it still applies."""
@@ -267,20 +274,20 @@ class Dispatching:
 
     # --- time ------------------------------------------------------------------------------------------------------
 
-    def _set_timer(self, partition: Partition, lane: Lane, at: float) -> None:
+    def _set_timer(self, lane: Lane, at: float) -> None:
         if at == float("inf") or at >= lane.timer_at:
             return
         lane.timer_at = at
         self._timer_number += 1
-        heapq.heappush(self._timers, (at, self._timer_number, partition.tp, partition.serial, lane.index))
+        heapq.heappush(self._timers, (at, self._timer_number, lane.tp, lane.index))
 
     def run_timers(self, now: float) -> None:
-        """Look at the lanes whose time has come."""
+        """Look at the lanes whose time has come, and at those that waited for room."""
         while self._timers and self._timers[0][0] <= now:
-            _, _, tp, serial, index = heapq.heappop(self._timers)
-            partition = self._core.live(tp, serial)
+            at, _, tp, index = heapq.heappop(self._timers)
+            partition = self._core.partitions.get(tp)
             lane = partition.lanes.get(index) if partition is not None else None
-            if partition is None or lane is None:
+            if partition is None or lane is None or lane.timer_at != at:
                 continue
             lane.timer_at = float("inf")
             if lane.flight is not None and lane.phase in IN_FLIGHT:
@@ -288,6 +295,16 @@ class Dispatching:
                     self._publish(partition, lane, lane.flight.link, now)
             else:
                 self.consider(partition, lane, now)
+        self._feed_starved(now)
+
+    def _feed_starved(self, now: float) -> None:
+        while self._starved and self._core.in_flight.has_room():
+            tp, index = next(iter(self._starved))
+            del self._starved[tp, index]
+            partition = self._core.partitions.get(tp)
+            lane = partition.lanes.get(index) if partition is not None else None
+            if partition is not None and lane is not None and partition.is_active and not self._core.stopping:
+                self._let_go(partition, lane, now)
 
     @property
     def wake_at(self) -> float:

@@ -97,7 +97,8 @@ class RuleChanged:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records of one partition in offset order."""
+    """Records of one partition in offset order, as they came since the last StartFetching: whatever is missing
+    between two of them is not in the log."""
 
     tp: TopicPartition
     rows: Sequence[Row]
@@ -118,11 +119,15 @@ class OffsetMissing:
     tp: TopicPartition
 
 
+#: for each partition of one Commit: serial, offset, answer, error text
+Answers = Mapping[TopicPartition, tuple[int, int, CommitAnswer, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class CommitAnswered:
     """The broker's answer to one Commit, for each of its partitions."""
 
-    answers: Mapping[TopicPartition, tuple[int, int, CommitAnswer, str]]  # serial, offset, answer, error text
+    answers: Answers
 
 
 class DispatchAnswer(Enum):
@@ -177,6 +182,14 @@ class ErrorHeard:
     message: str
     worker: str
 
+    @property
+    def has_ended(self) -> bool:
+        """The link runs nowhere any more. Workers that do not run a revoked link say "revoked" at once, the one
+        that runs it says "terminated"; unknown tasks are reported by workers that do not run it either."""
+        if self.status == "REVOKED":
+            return "terminated" in self.message
+        return self.exception != "NotRegistered"
+
 
 @dataclass(frozen=True, slots=True)
 class LanesRead:
@@ -191,7 +204,8 @@ class LanesRead:
 
 @dataclass(frozen=True, slots=True)
 class EffectFailed:
-    """Redis or Kafka could not be reached: the effect may or may not have happened."""
+    """Redis, Kafka or the Celery broker could not be reached: the effect may or may not have happened, or may still
+    happen (a server that stood still). Not for effects that only touch the consumer."""
 
     effect: Effect
     error: str

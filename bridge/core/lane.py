@@ -94,8 +94,9 @@ class Flight:
     #: when this link was published or seen unclaimed last, and how often it was published since
     published_at: float = 0.0
     publishes: int = 0
-    #: not published before this time (a superseded link may still be running)
+    #: not published before this time, or until the superseded link `waits_for` has ended (it may still be running)
     publish_after: float = 0.0
+    waits_for: str = ""
     dispatched_at: float = 0.0
     claimed_at: float = 0.0
     #: the ledger's clock when the claim was first seen, and the heartbeats since that do not list it
@@ -124,7 +125,7 @@ class Lane:
         self.reason = ""
         self.stalled = False
         self.last_error = ""
-        #: the ledger refused a dispatch because the lane had changed: wait until it has been read
+        #: the ledger refused a dispatch: what the lane holds, this very chain perhaps, must be taken up first
         self.unsure = False
         #: the time for which a timer is set, and the weight that the partition has counted
         self.timer_at = float("inf")
@@ -228,9 +229,11 @@ class Lane:
         self.reason, self.stalled = "", False
 
     def refuse(self, now: float) -> None:
-        """The ledger did not take the dispatch; its rows go first as soon as it is known what is there."""
+        """The ledger did not take the dispatch (or took it, was not heard, and has changed since): its rows go
+        first as soon as it is known what is there."""
         self.move(Signal.REFUSE)
         self.retry_at = now
+        self.unsure = True
 
     def take_outcome(self, seen: Seen, outcome: Outcome, now: float, limits: Limits, roll: float) -> Decision | None:
         """The chain in flight has reported. Returns the decision on what is unfinished, None when nothing is."""
@@ -238,8 +241,8 @@ class Lane:
         assert flight is not None
         self.expect = seen
         self._raise_watermark(outcome.watermark)
-        if outcome.next_offset > flight.last and not outcome.rejected:
-            self.finish_flight(outcome.next_offset)
+        if self.watermark > flight.last:
+            self.finish_flight(self.watermark)
             return None
         decision = judge(outcome, self.counters, self.rules.retry, limits, stalls=self.stalls, roll=roll)
         self.counters = decision.counters
@@ -261,10 +264,12 @@ class Lane:
         self.reason, self.stalled, self.last_error = "", False, ""
 
     def vanish(self, now: float) -> None:
-        """The ledger has forgotten the chain: what it carried goes again, uncounted."""
+        """The ledger has forgotten the chain: what it carried goes again, uncounted. A pause that a failure has
+        begun goes on."""
+        if self.phase not in (Phase.RETRYING, Phase.STOPPED):
+            self.retry_at = now
         self.move(Signal.VANISH)
         self.expect = NOTHING_SEEN
-        self.retry_at = min(self.retry_at, now) if self.phase is Phase.RETRYING else now
 
     def adopt(self, entry: LaneEntry, now: float, reading: int) -> None:
         """Take up a chain that the ledger holds; the rows of its range are kept for a possible new attempt."""
@@ -282,16 +287,17 @@ class Lane:
 
     def skip_below(self, offset: int, now: float) -> None:
         """Records below `offset` are finished (the ledger or the committed offset says so)."""
-        if offset > self.watermark:
-            self._raise_watermark(offset)
-            if self.flight is None:
-                self.receive(self.batcher.take_all(), now)
+        self._raise_watermark(offset)
+        first = self.batcher.first_offset
+        if first is not None and first < self.watermark:
+            self.receive(self.batcher.take_all(), now)
 
     def _raise_watermark(self, offset: int) -> None:
         self.watermark = max(self.watermark, offset)
         flight = self.flight
         if flight is not None and flight.rows and flight.rows[0][OFFSET] < self.watermark:
-            flight.rows = [row for row in flight.rows if row[OFFSET] >= self.watermark]
+            all_done = flight.rows[-1][OFFSET] < self.watermark
+            flight.rows = [] if all_done else [row for row in flight.rows if row[OFFSET] >= self.watermark]
             flight.size_bytes = rows_bytes(flight.rows)
 
     def _take_rows(self) -> list[Row]:

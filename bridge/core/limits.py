@@ -37,8 +37,12 @@ class Buffers:
         """What all partitions hold."""
         return sum(self._held.values())
 
-    def join(self, tp: TopicPartition) -> None:
-        """The partition is active from now on; it is not paused."""
+    def __contains__(self, tp: object) -> bool:
+        """The partition is fetched."""
+        return tp in self._held
+
+    def start(self, tp: TopicPartition) -> None:
+        """The partition is fetched from now on, or anew: it is not paused."""
         self._paused.discard(tp)
         self._held.setdefault(tp, 0)
         self._review()
@@ -101,11 +105,9 @@ class InFlight:
         self._total += size - self._bytes.get((tp, lane), 0)
         self._bytes[tp, lane] = size
 
-    def remove(self, tp: TopicPartition, lane: int) -> bool:
-        """The lane has nothing in flight any more; returns whether it had."""
-        size = self._bytes.pop((tp, lane), None)
-        self._total -= size or 0
-        return size is not None
+    def remove(self, tp: TopicPartition, lane: int) -> None:
+        """The lane has nothing in flight any more."""
+        self._total -= self._bytes.pop((tp, lane), 0)
 
     def forget(self, tp: TopicPartition) -> None:
         """The partition is gone."""

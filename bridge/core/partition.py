@@ -2,7 +2,8 @@
 
 Stages: ASKING (Kafka: what is committed) -> ASSIGNING (ledger: owner number) -> CHECKING (Kafka again) ->
 [CLEARING] -> CONFIRMING (commit with our number; only the broker's yes lets us act) -> RESTORING (ledger: what we
-know) -> ACTIVE. Redis emptied, rolled back or another owner's number: from ACTIVE back to ASSIGNING, lanes kept.
+know) -> ACTIVE. Redis emptied, rolled back or another owner's number: from ACTIVE back to ASSIGNING, lanes kept,
+under a new serial, so that answers to what was asked before change nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import count
 
-from bridge.core.assignment import Start, decide_start
+from bridge.core.assignment import RECREATED, Start, decide_start, why_begin_anew
 from bridge.core.batching import rows_bytes
 from bridge.core.commits import read_metadata, write_metadata
 from bridge.core.effects import (
@@ -53,6 +55,10 @@ class PartitionConfig:
 
     group: str
     start_from: str = "earliest"
+    #: numbers for assignments, never used twice
+    next_serial: Callable[[], int] = count(1).__next__
+    #: called when the partition may have something to commit
+    wants_commit: Callable[[TopicPartition], None] = lambda tp: None
 
 
 class Partition:
@@ -61,18 +67,17 @@ class Partition:
     def __init__(
         self,
         tp: TopicPartition,
-        serial: int,
         rules: PipelineRules,
         config: PartitionConfig,
         emit: Callable[[Effect], None],
         clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.tp = tp
-        self.serial = serial
         self.rules = rules
         self.config = config
         self._emit = emit
         self._clock = clock
+        self.serial = config.next_serial()
         #: when this assignment began, or began anew
         self.since = clock()
         self.stage = Stage.ASKING
@@ -93,12 +98,13 @@ class Partition:
         self.barrier: int | None = None
         self.waiting: list[Row] = []
         self.changing = False
+        #: the log does not have what comes next: Kafka is asked where to go on
         self.relocating = False
         self.clear_at = float("inf")
         self.terminating: set[str] = set()
         self.flush_end: int | None = None
-        #: the topic was created again: this assignment must begin anew
-        self.must_restart = False
+        #: why this assignment must begin anew, without what it knows ("" it need not)
+        self.must_restart = ""
 
     @property
     def is_active(self) -> bool:
@@ -115,11 +121,14 @@ class Partition:
     def reassign(self, why: str) -> None:
         """Draw a new owner number, with what this process knows; the lanes and their rows stay."""
         self._report("warning", "reassign", f"assigning again: {why}")
+        self.serial = self.config.next_serial()
+        self.changing, self.clear_at = False, float("inf")
+        self.terminating.clear()
         self.stage, self.since = Stage.ASSIGNING, self._clock()
         self._emit(AssignOwner(self.tp, self.serial, self.owner.number))
 
     def kafka_answered(self, facts: KafkaAnswered, now: float) -> None:
-        """Kafka has said what is committed."""
+        """Kafka has said what is committed and where the log begins and ends."""
         if self.stage is Stage.ASKING:
             metadata = read_metadata(facts.metadata)
             self.stage = Stage.ASSIGNING
@@ -143,13 +152,14 @@ class Partition:
             self.stage = Stage.ASSIGNING
             self._emit(AssignOwner(self.tp, self.serial, metadata.owner))
             return
-        if self.topic_id not in ("", facts.topic_id):
-            self.must_restart = True
-            return
-        if metadata is not None and metadata.topic_id == facts.topic_id:
-            self.confirmed = max(self.confirmed, facts.committed if facts.committed is not None else -1)
-        self.topic_id = facts.topic_id
         known = self.position if self.expected is not None else None
+        if known is not None:
+            self.must_restart = why_begin_anew(facts, self.entry, self.topic_id, known, self.rule)
+            if self.must_restart:
+                return
+        if metadata is not None and metadata.topic_id == facts.topic_id and facts.committed is not None:
+            self.confirmed = max(self.confirmed, facts.committed)
+        self.topic_id = facts.topic_id
         self.start = decide_start(facts, self.entry, start_from=self.config.start_from, known=known)
         for note in self.start.notes:
             self._report("warning", "start", note)
@@ -158,7 +168,11 @@ class Partition:
         elif self.start.clear:
             self._prepare_clear(now)
         else:
-            self.stage = Stage.CONFIRMING
+            self._confirm()
+
+    def _confirm(self) -> None:
+        self.stage = Stage.CONFIRMING
+        self.config.wants_commit(self.tp)
 
     def _prepare_clear(self, now: float) -> None:
         assert self.start is not None
@@ -169,7 +183,6 @@ class Partition:
         if self.terminating:
             self._emit(TerminateLinks(tuple(sorted(self.terminating))))
         self.clear_at = now + TERMINATE_WAIT if self.terminating else now
-        self.clear_when_due(now)
 
     def link_ended(self, task_id: str, now: float) -> None:
         """A link that had to end before the ledger is cleared has ended."""
@@ -177,11 +190,10 @@ class Partition:
         if not self.terminating:
             self.clear_at = min(self.clear_at, now)
 
-    def clear_when_due(self, now: float) -> None:
-        """Clear the ledger once no claimed link may run any more, or the wait for it is over."""
-        if self.stage is Stage.CLEARING and now >= self.clear_at:
-            self.clear_at = float("inf")
-            self._emit(ClearLedger(self.tp, self.serial, self.owner))
+    def clear(self) -> None:
+        """No claimed link runs any more, or the wait for it (`clear_at`) is over: clear the ledger."""
+        self.clear_at = float("inf")
+        self._emit(ClearLedger(self.tp, self.serial, self.owner))
 
     def cleared(self, accepted: bool) -> None:
         """The ledger has forgotten the partition, or somebody else owns it."""
@@ -191,7 +203,7 @@ class Partition:
             self.reassign("another owner while clearing")
             return
         self.entry = PartitionEntry(owner=self.owner)
-        self.stage = Stage.CONFIRMING
+        self._confirm()
 
     @property
     def wanted_commit(self) -> CommitEntry | None:
@@ -233,7 +245,9 @@ class Partition:
             self.expected = self.position = self.start.offset
             self._prepare_lanes()
             self._emit(StartFetching(self.tp, self.expected))
-        self.position = max(self.position, self.start.offset)
+        if self.relocating:
+            self._emit(AskKafka(self.tp, self.serial))
+        self.config.wants_commit(self.tp)
         self._report("info", "active", f"starts at {self.start.offset} as owner {self.owner.number}")
         return True
 
@@ -248,7 +262,7 @@ class Partition:
 
     def is_history(self, entry: LaneEntry) -> bool:
         """Nothing of the lane's last chain is unfinished."""
-        if not entry.chain or entry.last < self.position:
+        if not entry.chain or entry.last < max(self.position, self.lanes[entry.lane].watermark):
             return True
         outcome = entry.outcome
         return outcome is not None and outcome.next_offset > entry.last and not outcome.rejected
@@ -290,7 +304,10 @@ class Partition:
         firsts = [first for lane in self.lanes.values() if (first := lane.first_unfinished) is not None]
         if self.waiting:
             firsts.append(self.waiting[0][OFFSET])
-        self.position = max(self.position, min([self.expected, *firsts]))
+        position = min([self.expected, *firsts])
+        if position > self.position:
+            self.position = position
+            self.config.wants_commit(self.tp)
         self._change_rule()
 
     def weigh(self, lane: Lane) -> int:
@@ -314,16 +331,17 @@ class Partition:
     # --- what happens while running --------------------------------------------------------------------------------
 
     def offset_missing(self) -> None:
-        """The log does not have what comes next."""
-        if self.is_active and not self.relocating:
+        """The log does not have what comes next. Said once: not active now, it is asked when active again."""
+        if self.expected is not None and not self.relocating:
             self.relocating = True
-            self._emit(AskKafka(self.tp, self.serial))
+            if self.is_active:
+                self._emit(AskKafka(self.tp, self.serial))
 
     def _relocate(self, facts: KafkaAnswered) -> None:
         assert self.expected is not None
         self.relocating = False
         if facts.topic_id != self.topic_id:
-            self.must_restart = True
+            self.must_restart = RECREATED
             return
         target = min(max(self.expected, facts.log_start), facts.log_end)
         if target > self.expected:

@@ -1,52 +1,92 @@
-"""Effects that failed because Redis or Kafka could not be reached are repeated with a growing pause.
+"""Effects that failed because Redis, Kafka or the Celery broker could not be reached are repeated with a growing pause.
 
-Whether an effect that failed has happened all the same is unknown; every effect is safe to repeat.
+Whether an effect that failed has happened all the same is unknown; every effect is safe to repeat. Of effects that
+mean the same one waits, so that an outage of any length leaves no pile behind.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
+from enum import Enum
 
-from bridge.core.effects import Effect, Report
+from bridge.core.effects import AskKafka, Commit, Effect, PublishLink, Report, TerminateLinks
 
 #: the first pause and the longest one, in seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+
+
+class Service(Enum):
+    """What may be out of reach."""
+
+    KAFKA = "Kafka"
+    LEDGER = "the ledger"
+    CELERY = "the Celery broker"
+
+
+#: who carries an effect out; whatever is not here goes to the ledger
+SERVICE_OF: dict[type, Service] = {
+    AskKafka: Service.KAFKA,
+    Commit: Service.KAFKA,
+    PublishLink: Service.CELERY,
+    TerminateLinks: Service.CELERY,
+}
 
 
 class Repeats:
     """What waits to be tried again."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, Effect]] = []
-        self._failures = 0
-        self._grows_at = 0.0
-        #: what could not be reached, in words ("" when all answers)
-        self.trouble = ""
+        self._waiting: dict[object, Effect] = {}
+        self._times: list[tuple[float, int, object]] = []
+        self._number = 0
+        self._failures: dict[Service, int] = {}
+        self._grows_at: dict[Service, float] = {}
+        self._troubles: dict[Service, str] = {}
+
+    @property
+    def trouble(self) -> str:
+        """What cannot be reached, in words ("" when all answers)."""
+        return "; ".join(self._troubles.values())
 
     def failed(self, effect: Effect, error: str, now: float, emit: Callable[[Effect], None]) -> None:
         """The effect could not be carried out, or nobody knows whether it was."""
-        if not self._failures:
+        service = SERVICE_OF.get(type(effect), Service.LEDGER)
+        failures = self._failures.get(service, 0)
+        if not failures:
             emit(Report("warning", "unreachable", f"{error}; trying again until it answers"))
-        self.trouble = error
-        pause = min(FIRST_PAUSE * 2.0 ** min(self._failures, 16), LONGEST_PAUSE)
-        if now >= self._grows_at:
-            self._failures += 1
-            self._grows_at = now + pause
-        self._waiting.append((now + pause, effect))
+        self._troubles[service] = error
+        pause = min(FIRST_PAUSE * 2.0 ** min(failures, 16), LONGEST_PAUSE)
+        if now >= self._grows_at.get(service, 0.0):
+            self._failures[service] = failures + 1
+            self._grows_at[service] = now + pause
+        key = _meaning(effect)
+        if key not in self._waiting:
+            self._number += 1
+            heapq.heappush(self._times, (now + pause, self._number, key))
+        self._waiting[key] = effect
 
-    def succeeded(self) -> None:
-        """Something answered."""
-        self._failures = 0
-        self.trouble = ""
+    def succeeded(self, service: Service) -> None:
+        """It answered."""
+        if self._troubles:
+            self._troubles.pop(service, None)
+            self._failures.pop(service, None)
 
     def due(self, now: float) -> list[Effect]:
         """The effects whose pause is over; they are not held any more."""
-        ready = [effect for at, effect in self._waiting if at <= now]
-        if ready:
-            self._waiting = [(at, effect) for at, effect in self._waiting if at > now]
+        ready = []
+        while self._times and self._times[0][0] <= now:
+            ready.append(self._waiting.pop(heapq.heappop(self._times)[2]))
         return ready
 
     @property
     def wake_at(self) -> float:
         """When the next pause is over."""
-        return min((at for at, _ in self._waiting), default=float("inf"))
+        return self._times[0][0] if self._times else float("inf")
+
+
+def _meaning(effect: Effect) -> object:
+    """Effects with the same answer wait only once; a later one replaces an earlier one."""
+    names = ("tp", "serial", "lane", "chain", "links", "link")
+    parts = (getattr(effect, name, None) for name in names)
+    return type(effect), *(getattr(part, "id", part) for part in parts)

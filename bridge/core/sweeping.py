@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
-from bridge.core.effects import Effect, ReadLanes, Report
+from bridge.core.effects import ReadLanes, Report
 from bridge.core.lane import IN_FLIGHT, Lane
 from bridge.core.watch import LINK_TIMEOUT, Finding, Found, Workers, inspect
 from bridge.entries import LaneEntry, PartitionEntry
@@ -44,7 +44,7 @@ class Sweeping:
         self._next_at = 0.0
         self._again = self._answer_by is not None
 
-    def tick(self, now: float) -> None:
+    def read_when_due(self, now: float) -> None:
         """Read the ledger if it is time."""
         if now < self.wake_at:
             return
@@ -58,9 +58,9 @@ class Sweeping:
             self._answer_by = now + ANSWER_TIMEOUT
             self._core.emit(ReadLanes(self.number, wanted))
 
-    def effect_failed(self, effect: Effect, now: float) -> None:
+    def reading_failed(self, number: int, now: float) -> None:
         """A reading that failed is simply the next one's business."""
-        if isinstance(effect, ReadLanes) and effect.number == self.number:
+        if number == self.number:
             self._answer_by = None
             self._next_at = now + INTERVAL
 
@@ -85,7 +85,7 @@ class Sweeping:
                 continue
             lane_entry = entry.lanes.get(lane.index, LaneEntry(lane.index))
             if lane.unsure:
-                self._core.dispatching.take_up(partition, lane, lane_entry, now)
+                self._core.dispatching.take_up(partition, lane, lane_entry, entry.now_ms, now)
             elif lane.phase in IN_FLIGHT and lane_entry.chain != lane.flight.chain:
                 partition.reassign("the ledger holds another chain (Redis rolled back)")
                 return

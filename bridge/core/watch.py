@@ -18,6 +18,8 @@ from bridge.records import PipelineRules
 PUBLISH_MAX_INTERVAL = 300.0
 #: seconds within which a superseded link is killed; nothing is published before
 TERMINATE_WAIT = 5.0
+#: readings that are further apart than this (and than a third of `worker_timeout`) are not uninterrupted, in seconds
+LONGEST_READING_GAP = 5.0
 #: the exception name in the outcome of a link that ran into `link_timeout` and may still be running
 LINK_TIMEOUT = "LinkTimeout"
 
@@ -60,11 +62,16 @@ class Workers:
         self._beats: dict[str, Heartbeat] = {}
         self._last_sign: dict[str, tuple[int, float]] = {}
         self._redis_since = 0.0
+        self._read_at = self._unbroken_since = float("-inf")
 
     def update(self, beats: tuple[Heartbeat, ...], redis_since: float, now: float) -> None:
-        """A new reading of all heartbeats."""
+        """A new reading of all heartbeats. After a pause without readings (nothing in flight, this process frozen)
+        a worker's silence counts from now on."""
+        if now - self._read_at > max(LONGEST_READING_GAP, self._times.worker_timeout / 3):
+            self._unbroken_since = now
+        self._read_at = now
         self._beats = {beat.worker: beat for beat in beats}
-        self._redis_since = redis_since
+        self._redis_since = max(redis_since, self._unbroken_since)
         for beat in beats:
             if self._last_sign.get(beat.worker, (-1, 0.0))[0] != beat.written_ms:
                 self._last_sign[beat.worker] = (beat.written_ms, now)
