@@ -7,6 +7,7 @@ address it listens on loopback only. A port in use is an error at the start, nev
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -14,7 +15,6 @@ from collections.abc import Callable
 
 import msgspec
 import tornado.httpserver
-import tornado.netutil
 import tornado.web
 
 from bridge.errors import ConfigurationError, LanebridgeError
@@ -67,44 +67,57 @@ class HttpServer:
         self._option = address
         self._wanted = parse_address(address)
         self._app = _application(snapshot, clock)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
-        self._sockets: list[socket.socket] = []
+        self._socket: socket.socket | None = None
+        self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 
     def start(self) -> None:
         """Listen, then serve in the thread. Raises HttpAddressUnavailable."""
-        host, port = self._wanted
         try:
-            self._sockets = tornado.netutil.bind_sockets(port, host)
+            self._socket = _listen(*self._wanted)
         except OSError as error:
+            why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise HttpAddressUnavailable(
-                f"http={self._option!r} (BRIDGE_HTTP): cannot listen there: {error.strerror or error}. Two bridges on "
+                f"http={self._option!r} (BRIDGE_HTTP): cannot listen there: {why}. Two bridges on "
                 "one machine need two ports; choose a free one, or set BRIDGE_HTTP to nothing to serve no HTTP"
             ) from None
-        self._thread.start()
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._serve, args=(loop, self._socket), name="http", daemon=True)
+        self._running = (loop, thread)
+        thread.start()
 
     @property
     def url(self) -> str:
-        """Where it listens; after `start`."""
-        host, port = self._sockets[0].getsockname()[:2]
+        """Where it listens; with the true port after `start`."""
+        host, port = self._wanted if self._socket is None else self._socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def stop(self) -> None:
         """Stop listening and end the thread; harmless when it was never started."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(STOP_TIMEOUT)
+        if self._running is not None:
+            loop, thread = self._running
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(STOP_TIMEOUT)
+            self._running = None
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _serve(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+        asyncio.set_event_loop(loop)
         server = tornado.httpserver.HTTPServer(self._app)
-        server.add_sockets(self._sockets)
+        server.add_socket(listening)
         try:
-            self._loop.run_forever()
+            loop.run_forever()
         finally:
             server.stop()
-            self._loop.run_until_complete(server.close_all_connections())
-            self._loop.close()
+            loop.run_until_complete(server.close_all_connections())
+            loop.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A name that stands for several addresses (`localhost`) means its IPv4 one."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    listening = socket.create_server(address[:2], family=family, backlog=128)
+    listening.setblocking(False)
+    return listening
 
 
 def _application(snapshot: Snapshot, clock: Callable[[], float]) -> tornado.web.Application:
