@@ -79,7 +79,8 @@ def conclude(
     if stop is not None:
         carried = Carried(stop.failure, carried.rejected, stop.delay)
     end = carried.failure.offset if carried.failure else place.last + 1
-    here = {each.offset: each for each in rejected if each.offset < end}
+    given = set(offsets) if rejected else ()
+    here = {each.offset: each for each in rejected if each.offset < end and each.offset in given}
     before = [each for each in carried.rejected if each.offset < end]
     carried = replace(carried, rejected=tuple(sorted([*before, *here.values()], key=lambda each: each.offset)))
     keep = [index for index, offset in enumerate(offsets) if offset < end and offset not in here]

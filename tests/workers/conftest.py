@@ -5,12 +5,34 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from bridge.devstack import RedisServer
+from bridge.workers.installed import WorkerSettings
+from tests.workers.fakes import SETTINGS, Bench, FakeConnection, FakeLedger
 from tests.workers.processes import Worker
 from tests.workers.standin import StandIn
 
 PLAIN = "tests.workers.apps.plain"
+
+
+@pytest.fixture
+def app() -> Celery:
+    """An app without broker."""
+    return Celery("unit", set_as_current=False)
+
+
+@pytest.fixture
+def bench(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
+    """`bench(payload(...))`: a bench whose ledger gives out this payload."""
+
+    def make(blob: bytes = b"", settings: WorkerSettings = SETTINGS) -> Bench:
+        ledger = FakeLedger(blob)
+        connection = FakeConnection(ledger, settings)
+        monkeypatch.setattr("bridge.workers.tasks.connection_of", lambda _: connection)
+        return Bench(app, ledger)
+
+    return make
 
 
 @pytest.fixture(scope="module", params=["prefork", "solo"])

@@ -61,7 +61,7 @@ class StandIn:
         self.app = broker or Celery("stand-in", broker=url)
         self.owner = self.ledger.assign(self.tp, self.bridge, 0).owner
         assert self.ledger.restore(self.tp, self.owner, {}, rule="partition", topic_id="t", base=0)
-        self._heard = self.client.pubsub()
+        self._heard = self.client.pubsub()  # type: ignore[no-untyped-call]
         self._heard.psubscribe(f"celery-task-meta-{group}.*")
         self._heard.subscribe(error_channel(self.bridge))
         self.errors: list[dict[str, Any]] = []
