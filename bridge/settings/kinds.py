@@ -1,0 +1,253 @@
+"""What an option's value may be.
+
+A kind reads a value from code, or its text from the environment or the command line: `parse` gives it in the option's
+type or raises Unfit; `wanted` says what fits, as in "lane_queues must be <an integer from 1 to 4096>".
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.records import Retry
+from bridge.settings.redis_urls import why_not
+
+_TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
+
+
+class Unfit(ValueError):
+    """The value is not of this kind. The text, if there is one, is a whole reason with its remedy."""
+
+
+class Kind(Protocol):
+    """A kind of value."""
+
+    @property
+    def wanted(self) -> str:
+        """What fits."""
+
+    def parse(self, value: object) -> object:
+        """The value in the option's type. Raises Unfit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """A whole number in a range."""
+
+    low: int
+    high: int
+
+    @property
+    def wanted(self) -> str:
+        """Its range."""
+        return f"an integer from {self.low} to {self.high}"
+
+    def parse(self, value: object) -> int:
+        """A text of digits, or an int."""
+        if isinstance(value, str):
+            try:
+                value = int(value)
+            except ValueError:
+                raise Unfit from None
+        if type(value) is not int or not self.low <= value <= self.high:
+            raise Unfit
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in a range."""
+
+    low: float
+    high: float
+
+    @property
+    def wanted(self) -> str:
+        """Its range."""
+        return f"a number from {self.low:g} to {self.high:g}"
+
+    def parse(self, value: object) -> float:
+        """A text like 0.5, or a number."""
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise Unfit from None
+        if type(value) not in (int, float) or not self.low <= value <= self.high:  # type: ignore[operator]
+            raise Unfit
+        return float(value)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """On or off."""
+
+    wanted: str = "true or false"
+
+    def parse(self, value: object) -> bool:
+        """A bool, or a text like true, yes, on, 1."""
+        text = value.strip().lower() if isinstance(value, str) else ""
+        if value is True or text in _TRUE:
+            return True
+        if value is False or text in _FALSE:
+            return False
+        raise Unfit
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few texts."""
+
+    choices: tuple[str, ...]
+
+    @property
+    def wanted(self) -> str:
+        """The texts."""
+        *most, last = (f'"{choice}"' for choice in self.choices)
+        return f"{', '.join(most)} or {last}"
+
+    def parse(self, value: object) -> str:
+        """Exactly one of them."""
+        if not isinstance(value, str) or value not in self.choices:
+            raise Unfit
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text without control characters or blanks around it."""
+
+    wanted: str = "a text that is not empty"
+
+    def parse(self, value: object) -> str:
+        """As it is."""
+        if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
+            raise Unfit
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Kafka brokers."""
+
+    wanted: str = "host:port, or several of them separated by commas"
+
+    def parse(self, value: object) -> str:
+        """A text, or a list of texts."""
+        texts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(texts, Sequence) or not texts:
+            raise Unfit
+        servers = [text.strip() if isinstance(text, str) else "" for text in texts]
+        if not all(re.fullmatch(r"(\w+://)?([^\s/:,@]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?", server) for server in servers):
+            raise Unfit
+        return ",".join(servers)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """Where the ledger is."""
+
+    wanted: str = "a URL redis://, rediss:// or unix://"
+
+    def parse(self, value: object) -> str:
+        """A URL of a single Redis or Valkey."""
+        if not isinstance(value, str):
+            raise Unfit
+        if reason := why_not(value):
+            raise Unfit(reason)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAddress:
+    """Where to listen; the empty text is nowhere."""
+
+    wanted: str = "host:port, or empty for no HTTP"
+
+    def parse(self, value: object) -> str:
+        """`host:port`, `:port`, `port` or nothing."""
+        if not isinstance(value, str):
+            raise Unfit
+        address = value.strip()
+        port = address.rpartition(":")[2]
+        if address and not (port.isdecimal() and int(port) <= 65535):
+            raise Unfit
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class RawOptions:
+    """librdkafka options by name; `resolve` reads them one by one."""
+
+    wanted: str = "a mapping of librdkafka's option names to values"
+
+    def parse(self, value: object) -> dict[str, object]:
+        """A mapping with texts as names, or a list of `name=value`."""
+        if isinstance(value, (list, tuple)):
+            parts = [text.partition("=") if isinstance(text, str) else ("", "", "") for text in value]
+            value = {name if equals else "": text for name, equals, text in parts}
+        if not isinstance(value, dict) or not all(isinstance(name, str) and name for name in value):
+            raise Unfit
+        return dict(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A function that closes batches."""
+
+    wanted: str = "a function close_batch(record, batch) -> bool"
+
+    def parse(self, value: object) -> object:
+        """Something that can be called with a record and a batch."""
+        if not callable(value):
+            raise Unfit
+        try:
+            inspect.signature(value).bind(None, ())
+        except TypeError:
+            raise Unfit from None
+        except ValueError:
+            return value  # a function in C that does not tell its arguments
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a batch is tried again."""
+
+    wanted: str = "a Retry"
+
+    def parse(self, value: object) -> Retry:
+        """A Retry with a whole number of attempts."""
+        if not isinstance(value, Retry):
+            raise Unfit
+        if type(value.max_attempts) is not int:
+            raise Unfit("max_attempts must be an integer. Set it to Retry(max_attempts=5), for example.")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TopicTemplate:
+    """A topic's name with {topic} in it."""
+
+    wanted: str = "a topic name, with {topic} for the topic that the record came from"
+
+    def parse(self, value: object) -> str:
+        """A template that gives a name that Kafka allows, and not the topic itself."""
+        if not isinstance(value, str) or value == "{topic}":
+            raise Unfit
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(value) if field is not None}
+        except ValueError:
+            raise Unfit from None
+        if fields - {"topic"} or not is_topic_name(value.replace("{topic}", "t")):
+            raise Unfit
+        return value
+
+
+def is_topic_name(name: str) -> bool:
+    """Whether Kafka allows it: up to 249 letters, digits, dots, underscores and dashes."""
+    return re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) is not None and name not in (".", "..")

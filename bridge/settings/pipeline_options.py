@@ -1,0 +1,119 @@
+"""The options of a pipeline. They are code: no variable, no flag."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypedDict
+
+from bridge.records import ClosePredicate, Retry
+from bridge.settings.kinds import Choice, Integer, Number, Predicate, Retries, Text, TopicTemplate
+from bridge.settings.option import REQUIRED, Option, table
+
+_MIB = 1024 * 1024
+
+#: what `pipeline` takes before its options
+TOPICS = Option(
+    Text("a topic name, a list of them, or a regular expression that begins with ^"),
+    REQUIRED,
+    "Whose records it carries. A topic belongs to one pipeline.",
+    '"orders"',
+    name="topics",
+)
+CHAIN = Option(
+    Text("a RecordTask, a BatchTask, or a chain of them"),
+    REQUIRED,
+    "What each batch goes through, link by link.",
+    "parse.s() | store.s()",
+    name="chain",
+)
+
+
+class PipelineOptions(TypedDict, total=False):
+    """What `bridge.pipeline(topics, chain=..., ...)` takes."""
+
+    batch_size: Annotated[int, Option(Integer(1, 100_000), 100, "A batch closes with this many.", "500", "records")]
+    batch_bytes: Annotated[
+        int,
+        Option(
+            Integer(1, 256 * _MIB),
+            1_000_000,
+            "A batch closes before it has more than this; a larger record is a batch of its own.",
+            "4000000",
+            "bytes",
+        ),
+    ]
+    batch_timeout: Annotated[
+        float, Option(Number(0, 3600), 1.0, "A batch closes this long after its first record came.", "0.2", "seconds")
+    ]
+    close_batch: Annotated[
+        ClosePredicate | None,
+        Option(
+            Predicate(),
+            None,
+            "Called with each record and the batch that ends with it: true closes the batch there.",
+            "lambda record, batch: record.key is None",
+            default_text="none",
+        ),
+    ]
+    order_by: Annotated[
+        Literal["partition", "key"],
+        Option(
+            Choice(("partition", "key")),
+            "partition",
+            "What keeps its order: a whole partition, or the records of a partition that have the same key.",
+            '"key"',
+        ),
+    ]
+    lanes: Annotated[
+        int,
+        Option(Integer(1, 1024), 8, 'With order_by="key": how many lanes a partition has.', "16", "lanes"),
+    ]
+    retry: Annotated[
+        Retry,
+        Option(
+            Retries(),
+            Retry(),
+            "How a batch that failed is tried again, in place and in order.",
+            "Retry(max_attempts=5, delay=1.0, max_delay=60.0)",
+            default_text="Retry()",
+        ),
+    ]
+    on_exhausted: Annotated[
+        Literal["dead_letter", "skip", "stop"],
+        Option(
+            Choice(("dead_letter", "skip", "stop")),
+            "dead_letter",
+            "What becomes of a record that is out of attempts, or was rejected.",
+            '"stop"',
+        ),
+    ]
+    dead_letter_topic: Annotated[
+        str, Option(TopicTemplate(), "{topic}.dlq", "Where dead letters go.", '"dead-letters"')
+    ]
+    link_timeout: Annotated[
+        float,
+        Option(
+            Number(0.1, 86400),
+            300.0,
+            "After this long a link that runs is given up and its batch is tried again.",
+            "900",
+            "seconds",
+        ),
+    ]
+    name: Annotated[
+        str | None,
+        Option(
+            Text(),
+            None,
+            "What views and metrics call the pipeline.",
+            '"orders"',
+            default_text="its topics",
+        ),
+    ]
+
+
+PIPELINE_OPTIONS = table(PipelineOptions)
+
+
+def values(given: dict[str, Any]) -> dict[str, Any]:
+    """Every option with the given value, else its default."""
+    return {option.name: given.get(option.name, option.default) for option in PIPELINE_OPTIONS}
