@@ -1,7 +1,10 @@
 """Workers and a stand-in for the bridge, on the session's Redis."""
 
-from collections.abc import Callable, Iterator
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,21 @@ from tests.workers.processes import Worker
 from tests.workers.standin import StandIn
 
 PLAIN = "tests.workers.apps.plain"
+
+#: no second of waiting for other workers
+QUIET = ("--without-mingle", "--without-gossip", "-l", "INFO")
+
+StartWorker = Callable[..., Worker]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A worker that serves lanes; `id` is how it claims links."""
+
+    pool: str
+    worker: Worker
+    bridge: StandIn
+    id: str
 
 
 @pytest.fixture
@@ -35,24 +53,11 @@ def bench(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     return make
 
 
-@pytest.fixture(scope="module", params=["prefork", "solo"])
-def pool(request: pytest.FixtureRequest) -> str:
-    """The kind of pool that the module's worker has."""
-    return str(request.param)
-
-
 @pytest.fixture
-def start_worker(redis_server: RedisServer, tmp_path: Path, group_name: str) -> Iterator[Callable[..., Worker]]:
+def start_worker(redis_server: RedisServer, tmp_path: Path, group_name: str) -> Iterator[StartWorker]:
     """Starts workers for this test's group: `start_worker("worker", "-c", "1", app=..., environ=...)`."""
     with ExitStack() as stack:
-        numbers = iter(range(100))
-
-        def start(*command: str, app: str = PLAIN, environ: dict[str, str] | None = None) -> Worker:
-            log = tmp_path / f"worker-{next(numbers)}.log"
-            values = {"TEST_REDIS_URL": redis_server.url, "TEST_GROUP": group_name, **(environ or {})}
-            return stack.enter_context(Worker(app, command, values, log))
-
-        yield start
+        yield _starter(stack, redis_server.url, group_name, tmp_path)
 
 
 @pytest.fixture
@@ -61,3 +66,31 @@ def standin(redis_server: RedisServer, group_name: str) -> Iterator[StandIn]:
     bridge = StandIn(redis_server.url, group_name)
     yield bridge
     bridge.close()
+
+
+@pytest.fixture(scope="module", params=["prefork", "solo"])
+def serving(
+    request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Serving]:
+    """A worker with each kind of pool that serves a whole module, and the owner of a partition of its group."""
+    pool = str(request.param)
+    group = f"{request.node.name.rpartition('/')[2].partition('.')[0]}-{pool}-{os.getpid()}"
+    with ExitStack() as stack:
+        start = _starter(stack, redis_server.url, group, tmp_path_factory.mktemp(pool))
+        worker = start("worker", "-P", pool, "-c", "2", "-n", "serving@test", *QUIET)
+        bridge = StandIn(redis_server.url, group)
+        stack.callback(bridge.close)
+        heartbeat = worker.wait_until_alive(bridge.ledger, "serving@test")
+        yield Serving(pool, worker, bridge, heartbeat.worker)
+        worker.terminate()
+        assert worker.wait() == 0, worker.text()
+
+
+def _starter(stack: ExitStack, url: str, group: str, folder: Path) -> StartWorker:
+    numbers = itertools.count()
+
+    def start(*command: str, app: str = PLAIN, environ: Mapping[str, str] | None = None) -> Worker:
+        values = {"TEST_REDIS_URL": url, "TEST_GROUP": group, **(environ or {})}
+        return stack.enter_context(Worker(app, command, values, folder / f"worker-{next(numbers)}.log"))
+
+    return start

@@ -87,6 +87,7 @@ class StandIn:
             links=len(links),
             batches=(BatchHeader(first, last, len(records), "size"),),
         )
+        self._settle(lane)
         before = self.entry(lane)
         answers = self.ledger.dispatch(
             [
@@ -180,6 +181,12 @@ class StandIn:
         """Another bridge becomes the owner."""
         self.owner = self.ledger.assign(self.tp, self.bridge, 0).owner
         return self.owner
+
+    def _settle(self, lane: int) -> None:
+        entry = self.entry(lane)
+        if entry is not None and entry.outcome is not None and entry.outcome.rejected:
+            upto = entry.outcome.next_offset
+            assert self.ledger.settle(self.tp, self.owner, lane, entry.chain, upto, 0)
 
     def _signature(self, sent: Sent, number: int) -> dict[str, Any]:
         link = sent.links[number - 1]
