@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bridge.devstack import reaper
+from bridge.devstack.signals import signals_held
 from bridge.errors import LanebridgeError
 
 _LOG_TAIL_LINES = 25
@@ -36,31 +37,35 @@ class ServerProcess:
         if sys.platform not in ("linux", "darwin"):
             raise UnsupportedPlatform
         self.name = name
-        self.directory = Path(tempfile.mkdtemp(prefix=f"lanebridge-{name}-"))
+        with signals_held():
+            self.directory = Path(tempfile.mkdtemp(prefix=f"lanebridge-{name}-"))
+            self._reaper = _start_reaper(self.directory)
         self.log_file = self.directory / f"{name}.log"
         self._child: subprocess.Popen[bytes] | None = None
-        self._reaper = _start_reaper(self.directory)
 
     @property
     def pid(self) -> int | None:
         """The process id while the process is alive."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Start `command`; its output goes to the end of the log file. Raises ServerDidNotStart."""
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        """Start `command` in `cwd` (None: its directory); its output goes to the end of the log file. Raises
+        ServerDidNotStart."""
         if self.pid is not None:
             raise ServerDidNotStart(f"{self.name} is already running (process {self.pid})")
-        with self.log_file.open("ab") as log:
+        with signals_held(), self.log_file.open("ab") as log:
             self._child = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self.directory,
+                cwd=cwd or self.directory,
                 env=None if environment is None else dict(environment),
                 start_new_session=True,
             )
-        self._tell_reaper(self._child.pid)
+            self._tell_reaper(self._child.pid)
 
     def await_ready(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
         """Wait until `is_ready()`. Raises ServerDidNotStart, with the log's end, if the process ends or time is up."""
@@ -72,13 +77,18 @@ class ServerProcess:
             if time.monotonic() > deadline:
                 raise ServerDidNotStart(self._story(f"was not ready after {timeout_s:g} s"))
 
-    def stop(self, timeout_s: float = 15.0) -> None:
-        """End the process with SIGTERM (its children are its business), all with SIGKILL after `timeout_s` seconds."""
+    def stop(self, timeout_s: float = 15.0) -> int | None:
+        """End the process with SIGTERM (its children are its business), all with SIGKILL after `timeout_s` seconds.
+
+        The exit status that it chose itself, None when it had to be killed or did not run.
+        """
+        status = None
         if self._child is not None:
             self._child.send_signal(signal.SIGTERM)
             self._signal(signal.SIGCONT)
-            self._wait(timeout_s)
+            status = self._wait(timeout_s)
         self.kill()
+        return status
 
     def kill(self) -> None:
         """End the process and what it started with SIGKILL."""
