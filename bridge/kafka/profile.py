@@ -10,47 +10,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: raw options that a user may not set, and why (with what to do instead)
-OWNED_OPTIONS: Mapping[str, str] = {
-    "bootstrap.servers": "set bootstrap_servers",
-    "metadata.broker.list": "set bootstrap_servers",
-    "group.id": "set group_id",
-    "session.timeout.ms": "set session_timeout (seconds)",
-    "heartbeat.interval.ms": "set heartbeat_interval (seconds)",
-    "enable.auto.commit": "offsets are committed only when their records are finished",
-    "auto.commit.enable": "offsets are committed only when their records are finished",
-    "auto.commit.interval.ms": "set commit_interval (seconds)",
-    "enable.auto.offset.store": "offsets are committed only when their records are finished",
-    "auto.offset.reset": "set start_from; an offset that vanished is reported, never skipped in silence",
-    "enable.partition.eof": "the end of a log is how the bridge knows that a partition is idle",
-    "partition.assignment.strategy": "the bridge takes and gives partitions one by one (cooperative-sticky)",
-    "default.topic.config": "it could set auto.offset.reset; write its options beside the others",
-    "on_commit": "the bridge handles the broker's answers itself",
-    "error_cb": "the bridge reports the client's errors itself",
-    "stats_cb": "the bridge owns the client's callbacks",
-    "throttle_cb": "the bridge owns the client's callbacks",
-    "log_cb": "the client's log goes to the logger bridge.kafka.client",
-    "logger": "the client's log goes to the logger bridge.kafka.client",
-}
-
-#: raw options whose values are never shown
-SECRET_OPTIONS: frozenset[str] = frozenset(
-    {
-        "sasl.password",
-        "sasl.oauthbearer.config",
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.client.credentials.client.secret",
-        "sasl.oauthbearer.assertion.private.key.passphrase",
-        "sasl.oauthbearer.assertion.private.key.pem",
-        "sasl.kerberos.kinit.cmd",
-        "ssl.key.password",
-        "ssl.key.pem",
-        "ssl.keystore.password",
-        "ssl_key",
-    }
-)
-
-HIDDEN = "***"
+from bridge.settings import HIDDEN, OWNED_KAFKA_OPTIONS, is_secret_kafka_option
 
 _DEFAULT_MAX_POLL_INTERVAL_MS = 300_000
 
@@ -126,14 +86,9 @@ def client_id() -> str:
     return f"lanebridge-{socket.gethostname()}-{os.getpid()}"
 
 
-def visible(options: Mapping[str, object]) -> dict[str, object]:
-    """The options as they may be shown."""
-    return {name: HIDDEN if name in SECRET_OPTIONS else value for name, value in options.items()}
-
-
 def without_secrets(text: str, options: Mapping[str, object]) -> str:
     """`text` with the values of secret options blotted out."""
-    for name in SECRET_OPTIONS & options.keys():
+    for name in filter(is_secret_kafka_option, options):
         secret = str(options[name])
         if len(secret) > 3:  # blotting out single letters would show them
             text = text.replace(secret, HIDDEN)
@@ -162,7 +117,7 @@ def _group(settings: ConsumerSettings) -> dict[str, object]:
 
 
 def _user_options(settings: ConsumerSettings) -> dict[str, object]:
-    return {name: value for name, value in settings.kafka.items() if name not in OWNED_OPTIONS}
+    return {name: value for name, value in settings.kafka.items() if name not in OWNED_KAFKA_OPTIONS}
 
 
 def _outside_the_group(settings: ConsumerSettings) -> dict[str, object]:

@@ -10,7 +10,7 @@ from bridge.settings.flags import Flag, cli_options
 from bridge.settings.option import Option
 from bridge.settings.pipeline_options import PIPELINE_OPTIONS, TOPICS, PipelineOptions
 from bridge.settings.problems import InvalidOptions
-from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, SECRET_KAFKA_OPTIONS
+from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, SECRET_KAFKA_OPTIONS, is_secret_kafka_option
 from bridge.settings.redis_urls import ledger_url_of_broker
 from bridge.settings.resolve import Resolved, check_code, resolve
 from bridge.settings.shown import HIDDEN, shown
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "check_code",
     "cli_options",
+    "is_secret_kafka_option",
     "ledger_url_of_broker",
     "options_table",
     "pipeline_options_table",

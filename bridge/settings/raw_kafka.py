@@ -45,7 +45,7 @@ SECRET_KAFKA_OPTIONS: frozenset[str] = frozenset(
 )
 
 #: parts of names that only secrets have: a new librdkafka may have secrets that the table does not know yet
-_SECRET_PARTS = ("password", "secret", "passphrase", "private.key", "token")
+_SECRET_PARTS = ("password", "secret", "passphrase")
 
 #: names whose underscores are not dots, and names that end like our own `_FILE`
 _UNDERSCORED = {"log.level": "log_level"}
@@ -60,7 +60,7 @@ _OWN_FILE_NAMES = frozenset(
 _FILE = ".file"
 
 
-def is_secret(name: str) -> bool:
+def is_secret_kafka_option(name: str) -> bool:
     """Whether the value of this raw option must not be shown."""
     return name in SECRET_KAFKA_OPTIONS or any(part in name for part in _SECRET_PARTS)
 

@@ -15,7 +15,7 @@ from bridge.settings.given import Given, Origin
 from bridge.settings.kinds import Unfit
 from bridge.settings.option import Option, did_you_mean
 from bridge.settings.problems import InvalidOptions
-from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, is_secret
+from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, is_secret_kafka_option
 from bridge.settings.shown import HIDDEN, shown
 
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -47,7 +47,10 @@ class Resolved:
         names = [(name, f"kafka.{name}") for name in raw]
         return (
             *plain,
-            *((row, HIDDEN if is_secret(name) else shown(raw[name]), self.origin[row]) for name, row in names),
+            *(
+                (row, HIDDEN if is_secret_kafka_option(name) else shown(raw[name]), self.origin[row])
+                for name, row in names
+            ),
         )
 
 

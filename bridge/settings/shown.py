@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bridge.settings.raw_kafka import is_secret
+from bridge.settings.raw_kafka import is_secret_kafka_option
 
 HIDDEN = "***"
 
@@ -20,7 +20,9 @@ def shown(value: object, *, secret: bool = False) -> str:
     `secret`: the value is one that may hold a password; text before an @ is hidden even without a URL around it.
     """
     if isinstance(value, Mapping):
-        return repr({name: HIDDEN if is_secret(str(name)) else _plain(each) for name, each in value.items()})
+        return repr(
+            {name: HIDDEN if is_secret_kafka_option(str(name)) else _plain(each) for name, each in value.items()}
+        )
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
