@@ -1,0 +1,72 @@
+"""The checker finds each kind of violation: a good history, and for every rule one that breaks just this rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.checker import Expected, unacknowledged, violations
+from tests.faults.history import Run
+
+
+def _run(offsets: range | tuple[int, ...], begin: float, *, link: str = "link1", chain: str = "a") -> Run:
+    return Run(link, "t", 0, 0, chain, tuple(offsets), begin, begin + 0.5, 1, "w", "lane-0")
+
+
+GOOD = [_run(range(3), 0.0), _run(range(3, 6), 1.0, chain="b"), _run(range(6, 9), 2.0, chain="c")]
+EXPECTED = Expected({("t", 0): range(9)}, ("link1",), {("t", 0): 9}, {("t", 0): 9})
+
+
+def test_a_good_history_has_no_violation() -> None:
+    assert violations(GOOD, EXPECTED) == []
+
+
+def test_gaps_in_the_offsets_are_no_violation() -> None:
+    runs = [_run((0, 2), 0.0), _run((5, 8), 1.0)]
+    assert violations(runs, replace(EXPECTED, offsets={("t", 0): (0, 2, 5, 8)})) == []
+
+
+BAD = {
+    "P1 lost": [GOOD[0], GOOD[2]],
+    "P1 lost by a run that failed": [GOOD[0], replace(GOOD[1], end=None, error="boom"), GOOD[2]],
+    "P4 repeated": [*GOOD, replace(GOOD[1], begin=3.0, end=3.5)],
+    "P2 order": [GOOD[0], replace(GOOD[2], begin=1.0, end=1.5), replace(GOOD[1], begin=2.0, end=2.5)],
+    "P2 order inside a batch": [GOOD[0], replace(GOOD[1], offsets=(4, 3, 5)), GOOD[2]],
+    "P3 overlap": [GOOD[0], replace(GOOD[1], begin=0.4, end=0.9), GOOD[2]],
+}
+
+
+@pytest.mark.parametrize("rule", BAD)
+def test_a_history_that_breaks_a_rule_is_found(rule: str) -> None:
+    found = violations(BAD[rule], EXPECTED)
+    assert any(text.startswith(" ".join(rule.split()[:2])) for text in found), found
+
+
+def test_a_link_that_begins_before_the_one_before_it_has_ended_is_found() -> None:
+    runs = [_run(range(3), 0.0), _run(range(3), 0.2, link="link2")]
+    expected = Expected({("t", 0): range(3)}, ("link1", "link2"), {("t", 0): 3}, {("t", 0): 3}, overlaps=1)
+    assert [text[:8] for text in violations(runs, expected)] == ["P2 links"]
+
+
+def test_a_commit_behind_the_end_is_found() -> None:
+    assert violations(GOOD, replace(EXPECTED, committed={("t", 0): 8})) == ["committed 8 is not the end 9 of t[0]"]
+
+
+def test_a_commit_of_a_record_that_was_never_handled_is_found() -> None:
+    found = violations(GOOD[:2], EXPECTED)
+    assert "P1 committed 9 of t[0], but 6 was never handled" in found
+
+
+def test_a_commit_past_a_record_that_failed_for_good_is_found() -> None:
+    stopped = replace(EXPECTED, stopped={("t", 0): 6}, committed={("t", 0): 7})
+    assert "P6 committed 7 is past the failed record 6 of t[0]" in violations(GOOD[:2], stopped)
+    assert violations(GOOD[:2], replace(stopped, committed={("t", 0): 6})) == []
+
+
+def test_the_last_run_of_a_killed_process_may_run_again_and_no_other() -> None:
+    again = [replace(GOOD[2], pid=7), replace(GOOD[2], begin=3.0, end=3.5)]
+    assert violations(unacknowledged([*GOOD[:2], *again], {7}), EXPECTED) == []
+    earlier = [replace(GOOD[1], pid=7), replace(GOOD[2], pid=7), replace(GOOD[1], begin=3.0, end=3.5)]
+    found = violations(unacknowledged([GOOD[0], *earlier], {7}), replace(EXPECTED, committed={("t", 0): 9}))
+    assert any(text.startswith("P4") for text in found)
