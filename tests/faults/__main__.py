@@ -1,4 +1,4 @@
-"""`./run faults`: run cells on real parts; exit 0 when nothing is violated, 1 with what was, and how to run it again."""
+"""`./run faults`: cells on real parts; exit 0 when nothing is violated, else 1, what was, and how to run it again."""
 
 from __future__ import annotations
 

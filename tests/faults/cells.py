@@ -318,8 +318,7 @@ def _kill_workers(pool: str, concurrency: int) -> Report:
             rig.until(lambda killed=killed, own=own: _all_go_on(rig, killed, own), 60, "the lanes go on", 0.2)
             pauses.append(round(time.monotonic() - killed, 1))
         rig.until(rig.all_committed, 300, "everything committed")
-        report = _judge(rig, rig.expected(), killed=dead, seconds_until_all_lanes_went_on=pauses)
-        return report
+        return _judge(rig, rig.expected(), killed=dead, seconds_until_all_lanes_went_on=pauses)
 
 
 def _all_go_on(rig: Rig, killed: float, queues: set[str]) -> bool:

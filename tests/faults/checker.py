@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from tests.faults.history import Run
 
@@ -111,7 +112,7 @@ def _first_runs(runs: Sequence[Run]) -> list[str]:
                 seen.add((*key, offset))
                 firsts[key].append(offset)
     return [
-        f"P2 order of first runs: {key}: {next((a, b) for a, b in zip(offsets, offsets[1:], strict=False) if a > b)}"
+        f"P2 order of first runs: {key}: {next((a, b) for a, b in pairwise(offsets) if a > b)}"
         for key, offsets in firsts.items()
         if offsets != sorted(offsets)
     ]
