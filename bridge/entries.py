@@ -117,7 +117,9 @@ NO_ATTEMPTS = Counters()
 
 @dataclass(frozen=True, slots=True)
 class LaneEntry:
-    """One lane of a partition in the ledger. `chain` "" means that no chain was ever dispatched."""
+    """One lane of a partition in the ledger. `chain` "" means that no chain was ever dispatched. Before
+    `publish_after_ms` (the server's clock; 0: at once) nobody publishes its link, because the link id `superseded`, of
+    the chain before it, may still be running."""
 
     lane: int
     watermark: int = -1
@@ -130,6 +132,7 @@ class LaneEntry:
     outcome: Outcome | None = None
     counters: Counters = NO_ATTEMPTS
     publish_after_ms: int = 0
+    superseded: str = ""
     seen: Seen = NOTHING_SEEN
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -37,4 +37,4 @@ def _plain_url(url: str) -> str:
     scheme = parts.scheme
     if scheme == "redis+socket":
         scheme, query["db"] = "unix", query.pop("virtual_host", "0").strip("/") or "0"
-    return urlunsplit((scheme, parts.netloc, parts.path, urlencode(query), ""))
+    return f"{scheme}://{parts.netloc}{parts.path}?{urlencode(query)}"

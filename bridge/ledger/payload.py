@@ -97,7 +97,7 @@ def encode(header: PayloadHeader, rows: Sequence[Row], data: Sequence[object] | 
     Raises UnserialisableData when that cannot be carried.
     """
     offsets, timestamps, keys, values, headers = zip(*rows, strict=False) if rows else ((),) * 5
-    return _encode_columns(header, offsets, timestamps, keys, values, headers if any(headers) else None, data)
+    return _encode_columns(header, offsets, timestamps, keys, values, headers, data)
 
 
 def decode(blob: bytes) -> Payload:
@@ -115,7 +115,7 @@ def _encode_columns(
     timestamps: Sequence[int],
     keys: Sequence[bytes | None],
     values: Sequence[bytes | None],
-    headers: Sequence[Headers] | None,
+    headers: Sequence[Headers],
     data: Sequence[object] | None,
 ) -> bytes:
     offset_shape, offset_blob = columns.pack_rising(offsets)
@@ -124,7 +124,7 @@ def _encode_columns(
     value_sizes, value_blob = columns.join(values)
     key_shape, key_size_blob = columns.pack(key_sizes, 0)
     value_shape, value_size_blob = columns.pack(value_sizes, 0)
-    header_blob = b"" if headers is None else _head_encoder.encode(headers)
+    header_blob = _head_encoder.encode(headers) if any(headers) else b""
     data_blob = b"" if data is None else encode_data(data, offsets)
     layout = _Layout(
         len(offsets),
@@ -191,7 +191,7 @@ class Payload:
             _pick(self.timestamps, keep),
             _pick(self.keys, keep),
             _pick(self.values, keep),
-            None if self.headers is None else _pick(self.headers, keep),
+            () if self.headers is None else _pick(self.headers, keep),
             data if data is not None or self.data is None else _pick(self.data, keep),
         )
 

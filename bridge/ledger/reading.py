@@ -57,6 +57,7 @@ def _lane_entry(lane: int, values: Fields) -> LaneEntry:
         outcome=_outcome(blob, settled=b"unsettled" not in values),
         counters=Counters() if counters is None else decode_counters(counters),
         publish_after_ms=int(values.get(b"publish_after", b"0")),
+        superseded=values.get(b"superseded", b"").decode(),
         seen=Seen(chain, link, claim, blob),
     )
 

@@ -18,13 +18,15 @@ if (chain or '') ~= ARGV[12] or (link or '0') ~= ARGV[13] or (claim or '') ~= AR
 if ARGV[11] == '' and redis.call('EXPIRE', KEYS[2], KEEP_S) == 0 then return 'no payload' end
 if chain and not outcome then redis.call('DEL', payload_of(chain, link)) end
 if ARGV[11] ~= '' then redis.call('SET', KEYS[2], ARGV[11], 'EX', KEEP_S) end
-redis.call('HDEL', KEYS[1], lane .. '.claim', lane .. '.advanced', lane .. '.outcome', lane .. '.publish_after')
+redis.call('HDEL', KEYS[1], lane .. '.claim', lane .. '.advanced', lane .. '.outcome',
+  lane .. '.publish_after', lane .. '.superseded')
 redis.call('HSET', KEYS[1], lane .. '.chain', new, lane .. '.first', ARGV[5], lane .. '.last', ARGV[6],
   lane .. '.link', '1', lane .. '.links', ARGV[7], lane .. '.counters', ARGV[9])
 if ARGV[10] ~= '0' then
   local now = redis.call('TIME')
   redis.call('HSET', KEYS[1], lane .. '.publish_after',
     string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[10]))
+  if chain and not outcome then redis.call('HSET', KEYS[1], lane .. '.superseded', chain .. '-' .. link) end
 end
 raise('base', ARGV[8])
 redis.call('EXPIRE', KEYS[1], KEEP_S)
