@@ -7,9 +7,9 @@ secrets are never shown.
 
 from bridge.settings.bridge_options import OPTIONS, BridgeOptions, Settings
 from bridge.settings.flags import Flag, cli_options
+from bridge.settings.misconfigured import Misconfigured
 from bridge.settings.option import Option
 from bridge.settings.pipeline_options import PIPELINE_OPTIONS, TOPICS, PipelineOptions
-from bridge.settings.problems import InvalidOptions
 from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, SECRET_KAFKA_OPTIONS, is_secret_kafka_option
 from bridge.settings.redis_urls import ledger_url_of_broker
 from bridge.settings.resolve import Resolved, check_code, resolve
@@ -25,7 +25,7 @@ __all__ = [
     "TOPICS",
     "BridgeOptions",
     "Flag",
-    "InvalidOptions",
+    "Misconfigured",
     "Option",
     "PipelineOptions",
     "Resolved",

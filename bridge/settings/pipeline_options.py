@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from bridge.records import ClosePredicate, Retry
 from bridge.settings.kinds import Choice, Integer, Number, Predicate, Retries, Text, TopicTemplate
@@ -112,8 +112,3 @@ class PipelineOptions(TypedDict, total=False):
 
 
 PIPELINE_OPTIONS = table(PipelineOptions)
-
-
-def values(given: dict[str, Any]) -> dict[str, Any]:
-    """Every option with the given value, else its default."""
-    return {option.name: given.get(option.name, option.default) for option in PIPELINE_OPTIONS}

@@ -13,8 +13,8 @@ from bridge.settings.bridge_options import OPTIONS, Settings
 from bridge.settings.environment import PREFIX, read_environment
 from bridge.settings.given import Given, Origin
 from bridge.settings.kinds import Unfit
+from bridge.settings.misconfigured import Misconfigured
 from bridge.settings.option import Option, did_you_mean
-from bridge.settings.problems import InvalidOptions
 from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, is_secret_kafka_option
 from bridge.settings.shown import HIDDEN, shown
 
@@ -98,7 +98,7 @@ class _Reading:
 
 
 def resolve(command_line: Mapping[str, object], code: Mapping[str, object], environ: Mapping[str, str]) -> Resolved:
-    """The settings from values by option name. Raises InvalidOptions with everything that is wrong."""
+    """The settings from values by option name. Raises Misconfigured with everything that is wrong."""
     environment = read_environment(environ)
     reading = _Reading(problems=list(environment.problems))
     flags, flags_kafka = _from_mapping(command_line, "command line", reading)
@@ -110,19 +110,19 @@ def resolve(command_line: Mapping[str, object], code: Mapping[str, object], envi
     if not reading.problems:
         reading.look_at_pairs()
     if reading.problems:
-        raise InvalidOptions(reading.problems)
+        raise Misconfigured(reading.problems)
     return Resolved(Settings(**reading.values), reading.origin, tuple(environment.warnings))
 
 
 def check_code(code: Mapping[str, object]) -> None:
-    """Refuse arguments of `Bridge` that are wrong whatever the environment says. Raises InvalidOptions."""
+    """Refuse arguments of `Bridge` that are wrong whatever the environment says. Raises Misconfigured."""
     reading = _Reading()
     given, kafka = _from_mapping(code, "code", reading)
     for name, value in given.items():
         reading.take(_BY_NAME[name], value)
     reading.take_kafka(kafka)
     if reading.problems:
-        raise InvalidOptions(reading.problems)
+        raise Misconfigured(reading.problems)
 
 
 def _from_mapping(

@@ -1,4 +1,4 @@
-"""What is wrong with options, all of it at once."""
+"""What is wrong with options and pipelines, all of it at once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from bridge.errors import ConfigurationError
 
 
-class InvalidOptions(ConfigurationError):
-    """Options are not valid. `problems` has one text for each: the option as given, its value, the remedy."""
+class Misconfigured(ConfigurationError):
+    """The configuration is not valid. `problems` has one text for each: what was given, its value, the remedy."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)

@@ -1,0 +1,103 @@
+"""A pipeline: topics, the chain of their batches, and its options, checked as far as they can be when declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.declare.links import read_chain
+from bridge.declare.topics import own_dead_letters, read_topics, shared_topics
+from bridge.records import PipelineRules
+from bridge.runtime.plan import LinkPlan
+from bridge.settings import PIPELINE_OPTIONS, Misconfigured
+from bridge.settings.kinds import Unfit
+from bridge.settings.option import did_you_mean
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pipeline:
+    """Topics and what their batches go through. `topics` are names, or regular expressions that begin with ^;
+    `dead_letter_topic` is a template with {topic}; `on_exhausted` is "dead_letter", "skip" or "stop"."""
+
+    name: str
+    topics: tuple[str, ...]
+    links: tuple[LinkPlan, ...]
+    rules: PipelineRules
+    on_exhausted: str
+    dead_letter_topic: str
+
+    @property
+    def link_timeout(self) -> float:
+        """Seconds that one link may run."""
+        return self.rules.link_timeout
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name}: {' | '.join(link.task for link in self.links)}>"
+
+
+def declare(topics: object, chain: object, options: Mapping[str, Any], others: Sequence[Pipeline]) -> Pipeline:
+    """The pipeline, beside the `others` of its bridge. Raises Misconfigured with everything that is wrong."""
+    problems: list[str] = []
+    names = read_topics(topics, problems)
+    links = read_chain(chain, problems)
+    values = _read_options(options, problems)
+    name = values["name"] or ",".join(names)
+    problems += _conflicts(name, names, values["dead_letter_topic"], others)
+    if problems:
+        raise Misconfigured([f"Pipeline {name or topics!r}: {text}" for text in problems])
+    return Pipeline(
+        name=name,
+        topics=names,
+        links=links,
+        rules=_rules(name, links, values),
+        on_exhausted=values["on_exhausted"],
+        dead_letter_topic=values["dead_letter_topic"],
+    )
+
+
+def _read_options(options: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
+    values = {option.name: option.default for option in PIPELINE_OPTIONS}
+    problems += [
+        f"there is no option {name}{did_you_mean(name, list(values))}" for name in options if name not in values
+    ]
+    for option in PIPELINE_OPTIONS:
+        value = options.get(option.name, option.default)
+        if value is not option.default:
+            try:
+                values[option.name] = option.read(value, f"{option.name}={option.quoted(value)}")
+            except Unfit as unfit:
+                problems.append(str(unfit))
+    return values
+
+
+def _conflicts(name: str, topics: Sequence[str], dead_letter_topic: str, others: Sequence[Pipeline]) -> list[str]:
+    found = [
+        f"dead_letter_topic={dead_letter_topic!r}: its dead letters would come back to it, {topic} is one of its "
+        "topics. Remedy: name another topic, or take this one out of its topics."
+        for topic in dict.fromkeys(own_dead_letters(topics, dead_letter_topic))
+    ]
+    for other in others:
+        found += [
+            f"topic {topic!r} is also one of pipeline {other.name!r} (topics {', '.join(other.topics)}). "
+            "Remedy: a topic belongs to one pipeline, take it out of one of them."
+            for topic in shared_topics(topics, other.topics)
+        ]
+        if other.name == name:
+            found.append("another pipeline has this name. Remedy: name=... gives it one of its own.")
+    return found
+
+
+def _rules(name: str, links: Sequence[LinkPlan], values: Mapping[str, Any]) -> PipelineRules:
+    return PipelineRules(
+        name=name,
+        tasks=tuple(link.task for link in links),
+        batch_size=values["batch_size"],
+        batch_bytes=values["batch_bytes"],
+        batch_timeout=values["batch_timeout"],
+        close_batch=values["close_batch"],
+        order_by=values["order_by"],
+        lanes=values["lanes"] if values["order_by"] == "key" else 1,
+        retry=values["retry"],
+        link_timeout=values["link_timeout"],
+    )
