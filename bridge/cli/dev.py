@@ -5,12 +5,14 @@ import threading
 
 import click
 
+from bridge.cli.options import level_option
 from bridge.errors import LanebridgeError
 
 _LOOK_EVERY_S = 0.5
 
 
 @click.command()
+@level_option("warning")
 def dev() -> None:
     """Keep an embedded Kafka and Redis running and print their addresses, until Ctrl-C."""
     from bridge.devstack import DevStack
