@@ -14,7 +14,7 @@ from bridge.settings.raw_kafka import OWNED_KAFKA_OPTIONS, SECRET_KAFKA_OPTIONS,
 from bridge.settings.redis_urls import ledger_url_of_broker
 from bridge.settings.resolve import Resolved, check_code, resolve
 from bridge.settings.shown import HIDDEN, shown
-from bridge.settings.table import options_table, pipeline_options_table
+from bridge.settings.table import options_table, owned_kafka_table, pipeline_options_table
 
 __all__ = [
     "HIDDEN",
@@ -35,6 +35,7 @@ __all__ = [
     "is_secret_kafka_option",
     "ledger_url_of_broker",
     "options_table",
+    "owned_kafka_table",
     "pipeline_options_table",
     "resolve",
     "shown",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -186,11 +186,13 @@ class RawOptions:
     wanted: str = "a mapping of librdkafka's option names to values"
 
     def parse(self, value: object) -> dict[str, object]:
-        """A mapping with texts as names, or a list of `name=value`."""
-        if isinstance(value, (list, tuple)):
-            parts = [text.partition("=") if isinstance(text, str) else ("", "", "") for text in value]
-            value = {name if equals else "": text for name, equals, text in parts}
-        if not isinstance(value, dict) or not all(isinstance(name, str) and name for name in value):
+        """A mapping with texts as names, or a tuple of `name=value`."""
+        if isinstance(value, tuple):
+            parts = [str(text).partition("=") for text in value]
+            if not all(name and equals for name, equals, _ in parts):
+                raise Unfit("each value must be NAME=VALUE. Write it as security.protocol=SASL_SSL, for example.")
+            return {name: text for name, _, text in parts}
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
             raise Unfit
         return dict(value)
 

@@ -78,7 +78,8 @@ class Option:
     def _remedy(self) -> str:
         if self.is_required:
             return f"Set it to {self.example}, for example."
-        return f"Set it to {self.example}, for example, or leave it out for the default {self.default_shown}."
+        default = f"({self.default_text})" if self.default_text else self.default_shown
+        return f"Set it to {self.example}, for example, or leave it out for the default {default}."
 
 
 def table(options: type) -> tuple[Option, ...]:

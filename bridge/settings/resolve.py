@@ -82,9 +82,11 @@ class _Reading:
         for name, given in options.items():
             self.origin[f"kafka.{name}"] = self.origin["kafka"] = given.origin
             self.kafka[name] = given.value
+            label = f"{given.call}({given.label})" if given.call else given.label
             if reason := OWNED_KAFKA_OPTIONS.get(name):
-                label = f"{given.call}({given.label})" if given.call else given.label
                 self.problems.append(f"{label}: {name} belongs to the bridge. Remove it: {reason}.")
+            elif given.value is None:
+                self.problems.append(f"{label}: {name} has no value (None). Give it one, or leave it out.")
 
     def look_at_pairs(self) -> None:
         """What fits alone may not fit together."""
