@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 
 from bridge.kafka.errors import KafkaUnavailable, code_of, error_of, explain
 from bridge.kafka.profile import ConsumerSettings, admin_profile
@@ -15,6 +16,10 @@ from bridge.records import TopicPartition
 OUR_CLIENTS = "lanebridge-"
 
 _NO_GROUP = frozenset({"GROUP_ID_NOT_FOUND"})
+
+#: a young broker has no coordinator yet; seconds between two tries
+_COORDINATOR_MOVES = frozenset({"NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE"})
+_RETRY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +47,24 @@ class GroupFacts:
 def describe_group(settings: ConsumerSettings, timeout: float = 5.0) -> GroupFacts:
     """The group and its members, asked within `timeout` seconds. Raises KafkaUnavailable."""
     client = AdminClient(admin_profile(settings))  # type: ignore[arg-type]
-    group = settings.group_id
-    try:
-        found = client.describe_consumer_groups([group], request_timeout=timeout)[group].result(timeout=timeout + 1.0)
-    except KafkaException as error:
-        known = error_of(error)
-        if code_of(known) in _NO_GROUP:
-            return GroupFacts("dead")
-        raise KafkaUnavailable(f"Kafka does not describe the group {group}: {explain(known, settings)}") from error
-    except TimeoutError as error:
-        raise KafkaUnavailable(f"Kafka did not describe the group {group} within {timeout:g} s") from error
+    group, deadline = settings.group_id, time.monotonic() + timeout
+    while True:
+        left = max(0.1, deadline - time.monotonic())
+        try:
+            return _facts(client.describe_consumer_groups([group], request_timeout=left)[group].result(left + 1.0))
+        except TimeoutError as error:
+            raise KafkaUnavailable(f"Kafka did not describe the group {group} within {timeout:g} s") from error
+        except KafkaException as error:
+            known = error_of(error)
+            if code_of(known) in _NO_GROUP:
+                return GroupFacts("dead")
+            if code_of(known) not in _COORDINATOR_MOVES or time.monotonic() >= deadline:
+                text = f"Kafka does not describe the group {group}: {explain(known, settings)}"
+                raise KafkaUnavailable(text) from error
+        time.sleep(_RETRY_S)
+
+
+def _facts(found: ConsumerGroupDescription) -> GroupFacts:
     members = tuple(
         GroupMember(
             member.client_id,

@@ -124,7 +124,13 @@ def _application(snapshot: Snapshot, clock: Callable[[], float]) -> tornado.web.
     context = {"snapshot": snapshot, "clock": clock}
     routes = [("/", Index, context), ("/healthz", Healthz, context), ("/readyz", Readyz, context)]
     routes.append(("/api/lanes", Lanes, context))
-    return tornado.web.Application(routes, default_handler_class=NotFound, default_handler_args=context)
+    return tornado.web.Application(
+        routes, default_handler_class=NotFound, default_handler_args=context, log_function=_log_nothing
+    )
+
+
+def _log_nothing(page: tornado.web.RequestHandler) -> None:
+    """Probes come every few seconds, and a 503 is what they ask for."""
 
 
 class Page(tornado.web.RequestHandler):
@@ -158,9 +164,6 @@ class Page(tornado.web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: object) -> None:
         """Errors say what there is instead."""
         self.answer(msgspec.json.encode({"error": self._reason, "pages": PAGES}), status_code)
-
-    def log_request(self) -> None:
-        """Probes come every few seconds: nothing is logged."""
 
 
 class Index(Page):

@@ -111,6 +111,13 @@ def test_nothing_acts(server: HttpServer, method: str) -> None:
     assert ask(f"{server.url}/api/lanes", method).status == 405
 
 
+def test_probes_are_not_logged(server: HttpServer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        assert ask(f"{server.url}/readyz").status == 503
+        assert ask(f"{server.url}/nothing").status == 404
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("tornado")] == []
+
+
 def test_head_answers_without_a_body(server: HttpServer) -> None:
     answer = ask(f"{server.url}/healthz", "HEAD")
     assert (answer.status, answer.body) == (200, b"")

@@ -27,7 +27,7 @@ def look_at_celery(plan: Plan) -> list[Finding]:
 def _broker(plan: Plan) -> list[Finding]:
     app: Any = plan.app
     with app.connection_for_write(connect_timeout=TIMEOUT) as connection:
-        url = shown(connection.as_uri())
+        url = shown(connection.as_uri(include_password=True))
         try:
             connection.ensure_connection(max_retries=1, timeout=TIMEOUT)
         except (BrokerError, KombuError, OSError) as error:

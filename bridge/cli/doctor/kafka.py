@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bridge.cli.doctor.findings import Finding, few, note, ok, problem, warning
 from bridge.errors import ConfigurationError
 from bridge.kafka.admin import Admin
@@ -30,22 +32,25 @@ class KafkaCheck:
             admin = Admin(self._settings, timeout=TIMEOUT)
         except ConfigurationError as error:
             return [problem(str(error), "correct the raw Kafka option")]
+        found: list[Finding] = []
         try:
-            return self._ask(admin)
+            found.extend(self._ask(admin))
         except KafkaUnavailable as error:
             text, _, remedy = str(error).partition("; ")
-            return [problem(text, remedy or "check that Kafka runs, and bootstrap_servers (BRIDGE_BOOTSTRAP_SERVERS)")]
+            remedy = remedy or "check that Kafka runs, and bootstrap_servers (BRIDGE_BOOTSTRAP_SERVERS)"
+            found.append(problem(text, remedy))
         finally:
             admin.close()
+        return found
 
-    def _ask(self, admin: Admin) -> list[Finding]:
+    def _ask(self, admin: Admin) -> Iterator[Finding]:
         admin.check_broker(TIMEOUT)
-        found = [ok(f"reached at {self._plan.settings.bootstrap_servers}, login accepted")]
+        yield ok(f"reached at {self._plan.settings.bootstrap_servers}, login accepted")
         self.partitions = {}
         for pipeline in self._plan.pipelines:
-            found += self._topics(admin, pipeline)
-        found += _group_findings(self._plan.settings.group_id, describe_group(self._settings, TIMEOUT))
-        return found + self._lag(admin)
+            yield from self._topics(admin, pipeline)
+        yield from _group_findings(self._plan.settings.group_id, describe_group(self._settings, TIMEOUT))
+        yield from self._lag(admin)
 
     def _topics(self, admin: Admin, pipeline: PipelinePlan) -> list[Finding]:
         assert self.partitions is not None
@@ -93,7 +98,8 @@ def _group_findings(group: str, facts: GroupFacts) -> list[Finding]:
         found.append(note(f"group {group} is {facts.state}: no bridge runs", "start one: lanebridge run"))
     else:
         hosts = few([f"{m.client_id} ({len(m.partitions)} partitions)" for m in facts.members])
-        found.append(ok(f"group {group} is {facts.state} with {len(facts.members)} members: {hosts}"))
+        count = f"{len(facts.members)} member{'' if len(facts.members) == 1 else 's'}"
+        found.append(ok(f"group {group} is {facts.state} with {count}: {hosts}"))
     if strangers:
         remedy = "give the bridge a group of its own (group_id): they take partitions, and commit what is not finished"
         found.append(problem(f"group {group} has members that are no bridges: {few(strangers)}", remedy))
