@@ -46,7 +46,7 @@ def group_name(request: pytest.FixtureRequest) -> str:
     return _unique(request.node.name) + "-group"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_topic(kafka_admin: AdminClient) -> Callable[..., str]:
     """Creates topics: `make_topic(name, partitions=1, config={"cleanup.policy": "compact"})` gives the name."""
 

@@ -34,12 +34,14 @@ class Failed(AssertionError):
 class Process:
     """A process with its children, in a process group of its own, its output in a file."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: Mapping[str, str], directory: Path, cwd: Path | None = None
+    ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, env=dict(environment), stdout=output, stderr=output, start_new_session=True
+                command, env=dict(environment), cwd=cwd, stdout=output, stderr=output, start_new_session=True
             )
         self.peak_rss = 0
 
