@@ -72,6 +72,7 @@ class Consumer:
         self._unsettled: dict[TopicPartition, float] = {}  # seeks to be tried again, and until when
         self._problems: list[KafkaError] = []
         self._callback_error: BaseException | None = None
+        self._in_callback = False
         self._closing = False
         self._polled_at = clock()
         self._poll_timeout = 0.0
@@ -92,6 +93,8 @@ class Consumer:
         Raises FetchInterrupted when an exception (of a signal handler, of a callback) came out of the client: call
         `seek_back`. Raises FatalKafkaError when the client works no more.
         """
+        if self._in_callback:
+            raise RuntimeError("fetch was called in a callback: the client would end the process")
         try:
             self._deliver_refused_commits()
             self._settle()
@@ -277,10 +280,13 @@ class Consumer:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Nothing is raised into the client: it comes out of `fetch`."""
+        self._in_callback = True
         try:
             yield
         except BaseException as error:  # noqa: BLE001 - raised again by `fetch`
             self._callback_error = self._callback_error or error
+        finally:
+            self._in_callback = False
 
     def _on_assign(self, client: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
         with self._guarded():

@@ -84,8 +84,9 @@ def explain(error: KafkaError, settings: ConsumerSettings) -> BrokerError:
 def fatal(error: KafkaError, settings: ConsumerSettings) -> FatalKafkaError:
     """The exception for an error after which the client works no more."""
     known = explain(error, settings)
-    remedy = known.remedy or "start the bridge again; its supervisor should wait a few seconds between starts"
-    return FatalKafkaError(f"the Kafka client has given up: {known.text} ({known.code}); {remedy}")
+    code = next((code for code in _FATAL_CODES if _meaning(code) in known.text), known.code)
+    remedy = _remedy(code, settings) or "start the bridge again, after a few seconds"
+    return FatalKafkaError(f"the Kafka client has given up: {known.text} ({code}); {remedy}")
 
 
 def refused_option(error: KafkaException, settings: ConsumerSettings) -> BadKafkaOption:
@@ -145,6 +146,11 @@ class ErrorFilter:
         }
 
 
+def _meaning(code: str) -> str:
+    """librdkafka's own words for a code."""
+    return str(KafkaError(getattr(KafkaError, code)).str())
+
+
 def _remedy(code: str, settings: ConsumerSettings) -> str:
     template = _REMEDIES.get(code, "")
     options = settings.kafka
@@ -202,3 +208,6 @@ _REMEDIES = {
     "GROUP_MAX_SIZE_REACHED": "the group {group!r} has as many members as the broker's group.max.size allows",
     "INVALID_GROUP_ID": "set group_id to a name that is not empty",
 }
+
+#: what may stand behind a fatal error, which itself names its cause only in its text
+_FATAL_CODES = ("FENCED_INSTANCE_ID", "UNRELEASED_INSTANCE_ID", "UNSUPPORTED_VERSION", "INVALID_GROUP_ID")
