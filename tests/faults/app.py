@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 from celery import Celery
 
@@ -22,7 +22,7 @@ LINKS = int(os.environ.get("FAULTS_LINKS", "1"))
 SLEEP = float(os.environ.get("FAULTS_SLEEP", "0"))
 FAIL = os.environ.get("FAULTS_FAIL", "")
 FAIL_GROUP = os.environ.get("FAULTS_FAIL_GROUP", "")
-ORDER = os.environ.get("FAULTS_ORDER", "partition")
+ORDER: Literal["partition", "key"] = "key" if os.environ.get("FAULTS_ORDER") == "key" else "partition"
 
 app = Celery("faults", broker=os.environ.get("CELERY_BROKER_URL", "redis://localhost:6379/0"))
 app.conf.broker_connection_retry_on_startup = True

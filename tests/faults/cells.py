@@ -186,10 +186,9 @@ def two_bridges() -> Report:
         rig.workers()
         first = rig.bridge(name="first")
         rig.bridge(name="second")
-        rig.until(lambda: rig.lines() > 600, 120, "work under way")
+        _await_lines(rig, 600)
         first.kill_group()
-        before = rig.lines()
-        rig.until(lambda: rig.lines() > before + 400, 120, "work goes on")
+        _await_lines(rig, 400)
         rig.bridge(name="third")
         rig.until(rig.all_committed, 300, "everything committed")
         return _judge(rig, rig.expected())
@@ -304,21 +303,28 @@ def _kill_workers(pool: str, concurrency: int) -> Report:
         pauses: list[float] = []
         dead: set[int] = set()
         for number in range(3):
-            before = rig.lines()
-            rig.until(lambda before=before: rig.lines() > before + 300, 120, "work under way")
+            _await_lines(rig, 300)
             victim = workers[number % 2]
-            queues = EVEN if number % 2 == 0 else ODD
-            own = set(queues.split(","))
+            name, queues = ("even", EVEN) if number % 2 == 0 else ("odd", ODD)
             dead |= {victim.pid, *victim.children()}
             victim.kill_group()
             killed = time.monotonic()
-            workers[number % 2] = rig.worker(
-                f"{'even' if number % 2 == 0 else 'odd'}-{number}", queues, pool=pool, concurrency=concurrency
-            )
-            rig.until(lambda killed=killed, own=own: _all_go_on(rig, killed, own), 60, "the lanes go on", 0.2)
-            pauses.append(round(time.monotonic() - killed, 1))
+            workers[number % 2] = rig.worker(f"{name}-{number}", queues, pool=pool, concurrency=concurrency)
+            pauses.append(_pause_of(rig, killed, queues))
         rig.until(rig.all_committed, 300, "everything committed")
         return _judge(rig, rig.expected(), killed=dead, seconds_until_all_lanes_went_on=pauses)
+
+
+def _await_lines(rig: Rig, more: int) -> None:
+    before = rig.lines()
+    rig.until(lambda: rig.lines() > before + more, 120, "work under way")
+
+
+def _pause_of(rig: Rig, killed: float, queues: str) -> float:
+    """Seconds until every lane of these queues had gone on."""
+    own = set(queues.split(","))
+    rig.until(lambda: _all_go_on(rig, killed, own), 60, "the lanes go on", 0.2)
+    return round(time.monotonic() - killed, 1)
 
 
 def _all_go_on(rig: Rig, killed: float, queues: set[str]) -> bool:
