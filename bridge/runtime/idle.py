@@ -59,9 +59,10 @@ class IdleWatch:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End."""
+        """End. May come before `start`."""
         self._ended.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         try:
@@ -86,10 +87,10 @@ class IdleWatch:
         if not open_ones:
             return DONE
         state = merge([decode_state(blob) for blob in self._ledger.states().values()])
-        return _stuck(open_ones, state)
+        return stuck_code(open_ones, state)
 
 
-def _stuck(open_ones: set[TopicPartition], state: State) -> int | None:
+def stuck_code(open_ones: set[TopicPartition], state: State) -> int | None:
     """3 or 4 when every open partition stands still behind a stopped or paused lane, else None."""
     blocked = {TopicPartition(p.topic, p.partition) for p in state.partitions if p.blocked}
     if not open_ones <= blocked:

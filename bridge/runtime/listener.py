@@ -49,9 +49,10 @@ class Listener:
         return self._ready.wait(timeout)
 
     def stop(self, timeout: float) -> None:
-        """End within about a second."""
+        """End within about a second. May come before `start`."""
         self._ended.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         try:

@@ -62,9 +62,10 @@ class Station(Generic[T]):
         self._queue.put(item)
 
     def stop(self, timeout: float) -> bool:
-        """Finish what was given and end; returns whether it did within `timeout` seconds."""
+        """Finish what was given and end; returns whether it did within `timeout` seconds. May come before `start`."""
         self._queue.put(None)
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:

@@ -90,6 +90,7 @@ def run(plan: Plan, *, until_idle: bool = False) -> int:
 def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:
     parts = assemble(plan, bridge_id(), ending.broken)
     watching = Watching(plan, parts, ending, until_idle=until_idle)
+    watching.introduce()
     try:
         parts.begin(lambda: ending.asked)
         watching.start()

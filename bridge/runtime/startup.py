@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
-from bridge.kafka.errors import KafkaUnavailable
+from bridge.kafka.errors import KafkaUnreachable
 from bridge.runtime.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class Startup:
     def _check_kafka(self) -> str | None:
         try:
             self._admin.check_broker()
-        except KafkaUnavailable as error:
-            return str(error)
+        except KafkaUnreachable as error:
+            return f"{error}."
         return None
 
     def _check_ledger(self) -> str | None:

@@ -53,9 +53,12 @@ class Watching:
             else None
         )
 
-    def start(self) -> None:
-        """Say who runs, open the HTTP port, watch for the end of the work."""
+    def introduce(self) -> None:
+        """The first line of the log: who runs."""
         logger.info("%s", self._who(), extra={"action": "start"})
+
+    def start(self) -> None:
+        """Open the HTTP port, watch for the end of the work."""
         if self._http is not None:
             self._http.start()
         if self._idle is not None:

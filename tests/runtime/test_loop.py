@@ -1,0 +1,163 @@
+"""The loop with a consumer made by hand: what it does when the consumer, a callback or the core has had enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from bridge.core import effects as ef
+from bridge.core.bridge import Core, CoreConfig
+from bridge.core.events import Assigned, CommitAnswered, KafkaAnswered, OwnerAssigned, Restored
+from bridge.core.events import CommitAnswer as Answer
+from bridge.entries import Owner, PartitionEntry
+from bridge.kafka.consumer import Fetch, FetchInterrupted
+from bridge.records import PipelineRules, Row, TopicPartition
+from bridge.runtime.loop import GaveUp, Loop
+from bridge.runtime.mail import Mailbox, Station
+
+TP = TopicPartition("t", 0)
+
+
+class ScriptedConsumer:
+    """Gives what the test has put into `script`, in turn, then nothing; notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.script: list[Callable[[], Fetch]] = []
+        self.calls: list[tuple[str, Any]] = []
+
+    def fetch(self, max_records: int, timeout: float) -> Fetch:
+        self.calls.append(("fetch", max_records))
+        return self.script.pop(0)() if self.script else Fetch()
+
+    def poll_only(self, timeout: float = 0.0) -> Fetch:
+        self.calls.append(("poll_only", None))
+        return Fetch()
+
+    def seek_back(self, positions: dict[TopicPartition, int]) -> None:
+        self.calls.append(("seek_back", dict(positions)))
+
+    def start(self, tp: TopicPartition, offset: int) -> None:
+        self.calls.append(("start", (tp, offset)))
+
+    def commit(self, entries: dict[TopicPartition, ef.CommitEntry]) -> None:
+        self.calls.append(("commit", {tp: entry.offset for tp, entry in entries.items()}))
+
+
+def _row(offset: int) -> Row:
+    return (offset, 0, None, b"x", ())
+
+
+def _loop() -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
+    config = CoreConfig("g", lambda topic: PipelineRules("t", batch_size=2), lambda tp, lane, link: "lane-0")
+    given: list[ef.Effect] = []
+    loop = Loop(Core(config), Mailbox(), publisher=given.append, asker=given.append, sweeper=given.append)
+    consumer = ScriptedConsumer()
+    loop.attach(consumer)  # type: ignore[arg-type]
+    return loop, consumer, given
+
+
+def _active() -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
+    """A loop that owns t[0] and reads from 0."""
+    loop, consumer, given = _loop()
+    facts = KafkaAnswered(TP, 1, committed=None, metadata="", topic_id="id", log_start=0, log_end=0)
+    loop.handle(Assigned((TP,)))
+    loop.handle(facts)
+    loop.handle(OwnerAssigned(TP, 1, PartitionEntry(owner=Owner(7, "b"))))
+    loop.handle(facts)
+    loop.handle(CommitAnswered({TP: (1, 0, Answer.OK, "")}))
+    loop.handle(Restored(TP, 1, accepted=True))
+    loop.turn()
+    consumer.calls.clear()
+    given.clear()
+    return loop, consumer, given
+
+
+def _interrupted() -> Fetch:
+    raise FetchInterrupted("a signal")
+
+
+def test_records_become_a_dispatch_for_the_publisher() -> None:
+    loop, consumer, given = _active()
+    consumer.script.append(lambda: Fetch(runs=[(TP, [_row(0), _row(1)])]))
+    loop.turn()
+    [dispatch] = [effect for effect in given if isinstance(effect, ef.Dispatch)]
+    assert [row[0] for row in dispatch.rows] == [0, 1]
+
+
+def test_after_an_interrupted_fetch_every_partition_is_set_back_to_what_comes_next() -> None:
+    loop, consumer, _ = _active()
+    consumer.script += [lambda: Fetch(runs=[(TP, [_row(0)])]), _interrupted]
+    loop.turn()
+    loop.turn()
+    assert ("seek_back", {TP: 1}) in consumer.calls
+
+
+def test_an_error_in_a_callback_comes_out_after_the_fetch() -> None:
+    loop, consumer, _ = _active()
+
+    def fetch() -> Fetch:
+        loop.on_assign([TopicPartition("unknown", 0)])
+        return Fetch()
+
+    loop.core.config = CoreConfig("g", _no_pipeline, lambda tp, lane, link: "lane-0")
+    consumer.script.append(fetch)
+    with pytest.raises(LookupError, match="no pipeline"):
+        loop.turn()
+
+
+def _no_pipeline(topic: str) -> PipelineRules:
+    raise LookupError("no pipeline")
+
+
+def test_the_last_commit_of_a_revoked_partition_goes_inside_the_callback() -> None:
+    loop, consumer, _ = _active()
+    loop.core.partitions[TP].position = 5
+    seen: list[list[tuple[str, Any]]] = []
+
+    def fetch() -> Fetch:
+        loop.on_revoke([TP])
+        seen.append(list(consumer.calls))
+        return Fetch()
+
+    consumer.script.append(fetch)
+    loop.turn()
+    assert ("commit", {TP: 5}) in seen[0]
+
+
+def test_a_draining_loop_takes_no_records_but_serves_callbacks() -> None:
+    loop, consumer, _ = _active()
+    loop.drain()
+    assert [name for name, _ in consumer.calls] == ["poll_only"]
+
+
+def test_what_the_core_gives_up_ends_the_loop_with_its_text() -> None:
+    loop, _, _ = _loop()
+    loop.handle(Assigned((TP,)))
+    loop._effects.append(ef.GiveUp("start_from='error'"))
+    with pytest.raises(GaveUp, match="start_from"):
+        loop.turn()
+
+
+def test_a_station_works_everything_off_before_it_stops() -> None:
+    done: list[int] = []
+    station: Station[int] = Station("s", done.extend, lambda error: None)
+    for number in range(5):
+        station.give(number)
+    station.start()
+    assert station.stop(10.0)
+    assert done == [0, 1, 2, 3, 4]
+
+
+def test_an_exception_out_of_a_station_is_told_and_not_swallowed() -> None:
+    broken: list[BaseException] = []
+
+    def work(items: Sequence[int]) -> None:
+        raise RuntimeError("defect")
+
+    station: Station[int] = Station("s", work, broken.append)
+    station.start()
+    station.give(1)
+    assert station.stop(10.0)
+    assert [str(error) for error in broken] == ["defect"]
