@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from celery import Celery
-from celery.local import maybe_evaluate
+from celery.local import Proxy
 
 from bridge.declare.checks import check_links, check_sizes
 from bridge.declare.pipeline import Pipeline, declare
@@ -27,7 +27,7 @@ from bridge.settings import (
     ledger_url_of_broker,
     resolve,
 )
-from bridge.workers.install import install
+from bridge.workers.install import add_lane_queues, install
 from bridge.workers.installed import WorkerSettings
 from bridge.workers.refusals import refusals
 
@@ -56,7 +56,7 @@ class Bridge:
     """
 
     def __init__(self, app: Celery, **options: Unpack[BridgeOptions]) -> None:
-        app = maybe_evaluate(app)
+        app = _real(app)
         if not isinstance(app, Celery):
             raise ConfigurationError(f"Bridge(app): app must be a Celery app, not a {type(app).__name__}.")
         if hasattr(app, _ATTRIBUTE):
@@ -130,8 +130,9 @@ class Bridge:
             raise Misconfigured(problems)
 
     def plan(self) -> Plan:
-        """What a bridge process runs. Raises ConfigurationError as `check` does."""
+        """What a bridge process runs; the app can then publish to its lanes. Raises ConfigurationError as `check`."""
         self.check()
+        add_lane_queues(self.app, self.settings.lane_queues)
         pipelines = [
             PipelinePlan(each.rules, each.topics, tuple(map(self._with_task_options, each.links)))
             for each in self._pipelines
@@ -174,7 +175,7 @@ class Bridge:
 
 def bridge_of(app: Celery) -> Bridge:
     """The bridge of a Celery app; the app's task modules are imported if it is not there yet. Raises NoBridge."""
-    app = maybe_evaluate(app)
+    app = _real(app)
     if not hasattr(app, _ATTRIBUTE):
         app.loader.import_default_modules()
     found = getattr(app, _ATTRIBUTE, None)
@@ -184,6 +185,11 @@ def bridge_of(app: Celery) -> Bridge:
             'Remedy: declare it beside the app, bridge = Bridge(app, group_id="orders").'
         )
     return found
+
+
+def _real(app: Any) -> Any:
+    """The app behind `current_app` and other proxies."""
+    return app._get_current_object() if issubclass(type(app), Proxy) else app
 
 
 def _name(app: Celery) -> str:

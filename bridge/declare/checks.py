@@ -51,7 +51,7 @@ def _look_at_link(app: Celery, link: LinkPlan) -> str | None:
             "is a plain task. Remedy: @app.task(base=RecordTask) or base=BatchTask; a task that others call stays "
             "as it is and is called from one"
         )
-    return _misfit(task, link) or _not_sendable(app, link)
+    return _misfit(task, link) or _no_queue(app, link) or _not_sendable(app, link)
 
 
 def _misfit(task: Any, link: LinkPlan) -> str | None:
@@ -65,6 +65,16 @@ def _misfit(task: Any, link: LinkPlan) -> str | None:
             "Remedy: make the task's parameters and .s(...) agree"
         )
     return None
+
+
+def _no_queue(app: Celery, link: LinkPlan) -> str | None:
+    queue = link.options.get("queue")
+    if queue is None or queue in app.amqp.queues or app.conf.task_create_missing_queues:
+        return None
+    return (
+        f"goes to queue {queue!r}, which the app does not declare (task_create_missing_queues=False). "
+        "Remedy: add it to task_queues, or correct its name"
+    )
 
 
 def _not_sendable(app: Celery, link: LinkPlan) -> str | None:

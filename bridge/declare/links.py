@@ -11,7 +11,6 @@ from typing import Any
 
 from celery import Task
 from celery.canvas import Signature
-from celery.local import maybe_evaluate
 
 from bridge.runtime.plan import LinkPlan
 from bridge.settings import Option
@@ -64,15 +63,14 @@ _SHAPES = {
 
 def read_chain(chain: object, problems: list[str]) -> tuple[LinkPlan, ...]:
     """The links of a task, a signature or a chain; what is wrong goes to `problems`."""
-    chain = maybe_evaluate(chain)
     if isinstance(chain, Task):
         return (LinkPlan(chain.name),)
     if not isinstance(chain, Signature):
-        problems.append(f"chain is {_what_it_is(chain)}")
+        problems.append(f"chain is {_what_it_is(chain)}.")
         return ()
     links = list(_flat(chain, problems))
     if not links and not problems:
-        problems.append("chain is empty. Remedy: name at least one task, chain=store.s()")
+        problems.append("chain is empty. Remedy: name at least one task, chain=store.s().")
     return tuple(_link(number, each, problems) for number, each in enumerate(links, 1))
 
 

@@ -68,11 +68,14 @@ class ChainMessages:
         return Handle.of(self._group, link.tp, link.lane, link.chain, number).to_message()
 
     def _options(self, link: Link, number: int) -> dict[str, Any]:
-        plan = self._links[number - 1]
+        plan, queue = self._links[number - 1], self.queue_of(link.tp, link.lane, number)
         return {
             **plan.options,
             "task_id": link_id(link.chain, number),
-            "queue": self.queue_of(link.tp, link.lane, number),
+            "queue": queue,
+            # straight to the queue: an exchange of the app's task_routes would send it elsewhere
+            "exchange": "",
+            "routing_key": queue,
             "argsrepr": link.shown,
             "kwargsrepr": "{}",
             "ignore_result": True,
