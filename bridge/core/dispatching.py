@@ -182,7 +182,8 @@ class Dispatching:
         assert lane.flight is not None
         self._core.chains[entry.chain] = (partition.tp, lane.index)
         early = (entry.publish_after_ms - read_ms) / 1000.0
-        lane.flight.publish_after = now + early if early > 0 else 0.0
+        if early > 0 and entry.link == 1 and entry.claim is None and entry.outcome is None:
+            self._supersede(lane, entry.superseded, now, wait=early)
         text = f"adopted chain {entry.chain}, link {entry.link} of {entry.links}"
         self._report("info", "adopted", text, partition, lane)
         if entry.outcome is not None:
@@ -221,7 +222,7 @@ class Dispatching:
         if decision is None:
             return
         if outcome.failure is not None and outcome.failure.exception == LINK_TIMEOUT:
-            self._supersede(lane, link_id(seen.chain, seen.link), now)
+            self._supersede(lane, link_id(seen.chain, seen.link), now, wait=TERMINATE_WAIT)
         level, action = {
             Verdict.TRY_AGAIN: ("warning", "retry"),
             Verdict.STALL: ("warning", "stalled"),
@@ -229,12 +230,14 @@ class Dispatching:
         }[decision.verdict]
         self._report(level, action, _decision_text(decision), partition, lane)
 
-    def _supersede(self, lane: Lane, old: str, now: float) -> None:
+    def _supersede(self, lane: Lane, old: str, now: float, *, wait: float) -> None:
+        """Nothing of the lane is published before `wait` seconds are over, or the link `old` ("" unknown) is dead."""
         flight = lane.flight
         assert flight is not None
-        flight.publish_after, flight.waits_for = now + TERMINATE_WAIT, old
-        self._superseded[old] = lane.tp, lane.index
-        self._core.emit(TerminateLinks((old,)))
+        flight.publish_after, flight.waits_for = now + wait, old
+        if old:
+            self._superseded[old] = lane.tp, lane.index
+            self._core.emit(TerminateLinks((old,)))
 
     def is_superseded(self, task_id: str) -> bool:
         """A link that must end before another may be published."""

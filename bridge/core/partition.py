@@ -261,11 +261,11 @@ class Partition:
             self.lanes[index] = Lane(self.tp, index, self.rules, position)
 
     def is_history(self, entry: LaneEntry) -> bool:
-        """Nothing of the lane's last chain is unfinished."""
-        if not entry.chain or entry.last < max(self.position, self.lanes[entry.lane].watermark):
-            return True
+        """Nothing of the lane's last chain is unfinished, and it runs nowhere."""
         outcome = entry.outcome
-        return outcome is not None and outcome.next_offset > entry.last and not outcome.rejected
+        if entry.last < max(self.position, self.lanes[entry.lane].watermark):
+            return outcome is not None or entry.claim is None
+        return not entry.chain or (outcome is not None and outcome.next_offset > entry.last and not outcome.rejected)
 
     # --- records and positions -------------------------------------------------------------------------------------
 

@@ -80,6 +80,9 @@ class Sweeping:
         if entry.owner != partition.owner:
             partition.reassign("the ledger does not know this owner (Redis emptied, or another owner)")
             return
+        if entry.rule != partition.rule and not partition.changing:
+            partition.reassign(f"the ledger's lane rule is {entry.rule or 'missing'} (Redis rolled back)")
+            return
         for lane in list(partition.lanes.values()):
             if lane.flight is None or number <= lane.flight.reading:
                 continue
