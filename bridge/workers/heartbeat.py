@@ -79,15 +79,17 @@ class HeartbeatThread:
         self._guarded(self._write)
 
     def _write(self) -> None:
-        if self._pulse.last_beat and not self._ledger.is_alive(self._worker):
+        begun, before = time.monotonic(), self._pulse.last_beat
+        gone = bool(before) and not self._ledger.is_alive(self._worker)
+        self._ledger.write_heartbeat(self._describe(), self._settings.worker_timeout)
+        if gone or (before and time.monotonic() - before > self._settings.worker_timeout):
             self._pulse.lapse()
             logger.warning(
                 "the heartbeat of %s was gone: its links ask the ledger before they go on",
                 self._worker,
                 extra={"action": "heartbeat_gone"},
             )
-        self._ledger.write_heartbeat(self._describe(), self._settings.worker_timeout)
-        self._pulse.beat(time.monotonic())
+        self._pulse.beat(begun)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:

@@ -33,7 +33,8 @@ def worker_id() -> str:
 class Pulse:
     """When the worker's heartbeat was last written, and how often it was found gone before that.
 
-    Written by the heartbeat's thread alone. `beat` times are `time.monotonic()` seconds, the same in all processes.
+    Written by the heartbeat's thread alone. Times are `time.monotonic()` seconds, the same in all processes, of when the
+    write began: the ledger's clock for the heartbeat's expiry started later.
     """
 
     def __init__(self) -> None:

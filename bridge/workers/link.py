@@ -49,6 +49,8 @@ class Delivery:
         self._pulse = pulse
         self._lapses = pulse.lapses
         self._trusted_until = self._silent_until = 0.0
+        #: seconds between two questions to the ledger while the heartbeat is not known to be fresh
+        self._pause = connection.settings.worker_timeout / 3
 
     def claim(self) -> Payload:
         """The link's records, if this delivery may run it. Raises ClaimRefused, UnknownFormat."""
@@ -60,13 +62,13 @@ class Delivery:
         if answer.payload is None:
             logger.debug("link %s not run: %s", self.handle.link_id, answer.refused, extra={"action": "claim_refused"})
             raise ClaimRefused(answer.refused)
-        self._trusted_until = time.monotonic() + self._settings.worker_timeout
+        self._trusted_until = time.monotonic() + self._pause
         return decode(answer.payload)
 
     def check(self) -> None:
         """Between records: raises ClaimRefused when the worker was declared dead and the link given to another.
 
-        Asks nobody as long as the worker's heartbeat is fresh and was never gone.
+        Asks nobody as long as the worker's heartbeat is fresh and was not gone since the claim.
         """
         now = time.monotonic()
         if self._pulse.lapses == self._lapses and (
@@ -85,16 +87,15 @@ class Delivery:
         self._report(lambda: self._ledger.complete(self.handle, self._worker, self._nonce, outcome))
 
     def _confirm(self) -> None:
-        pause = self._settings.worker_timeout / 3
         try:
             lapses, answer = self._pulse.lapses, self._ask()
         except (redis.RedisError, OSError) as error:
             logger.debug("claim not confirmed (%s), going on", error, extra={"action": "ledger_away"})
-            self._silent_until = time.monotonic() + pause
+            self._silent_until = time.monotonic() + self._pause
             return
         if answer.refused:
             self._throw_away(answer.refused)
-        self._lapses, self._trusted_until = lapses, time.monotonic() + pause
+        self._lapses, self._trusted_until = lapses, time.monotonic() + self._pause
 
     def _ask(self) -> ClaimAnswer:
         return self._ledger.claim(self.handle, self._worker, self._nonce)

@@ -77,10 +77,10 @@ def serving(
     group = f"{request.node.name.rpartition('/')[2].partition('.')[0]}-{pool}-{os.getpid()}"
     with ExitStack() as stack:
         start = _starter(stack, redis_server.url, group, tmp_path_factory.mktemp(pool))
-        worker = start("worker", "-P", pool, "-c", "2", "-n", "serving@test", *QUIET)
         bridge = StandIn(redis_server.url, group)
         stack.callback(bridge.close)
-        heartbeat = worker.wait_until_alive(bridge.ledger, "serving@test")
+        worker = start("worker", "-P", pool, "-c", "2", "-n", bridge.hostname, *QUIET)
+        heartbeat = worker.wait_until_alive(bridge.ledger, bridge.hostname)
         yield Serving(pool, worker, bridge, heartbeat.worker)
         worker.terminate()
         assert worker.wait() == 0, worker.text()

@@ -67,6 +67,11 @@ class StandIn:
         self.errors: list[dict[str, Any]] = []
         self.notices: list[ErrorNotice] = []
 
+    @property
+    def hostname(self) -> str:
+        """What the group's worker is to be called: heartbeats of all groups lie side by side."""
+        return f"{self.group}@test"
+
     def send(self, links: Sequence[Link], records: Sequence[Row], lane: int = 0, attempt: int = 1) -> Sent:
         """Dispatch and publish."""
         sent = self.dispatch(links, records, lane, attempt)

@@ -223,7 +223,7 @@ def test_the_heartbeat_tells_queues_tasks_pool_and_the_links_that_run(serving: S
     running = link_id(sent.chain, 1)
     wait_until(lambda: running in beat().links, what="the running link in the heartbeat")  # type: ignore[attr-defined]
     found = next(beat for beat in bridge.ledger.heartbeats() if beat.worker == serving.id)
-    assert (found.hostname, found.pool) == ("serving@test", serving.pool)
+    assert (found.hostname, found.pool) == (bridge.hostname, serving.pool)
     assert found.queues == ("celery", "lane-0", "lane-1", "lane-2", "lane-3")
     assert found.concurrency == (2 if serving.pool == "prefork" else 1)
     assert f"{PLAIN}.store" in found.tasks

@@ -17,5 +17,5 @@ def write(**entry: Any) -> None:
 
 def wait_for_gate(name: str, timeout: float) -> None:
     """Until the test opens the gate `name` (pushes to its list), at most `timeout` seconds."""
-    with redis.Redis.from_url(REDIS_URL) as client:
+    with redis.Redis.from_url(REDIS_URL, socket_timeout=None) as client:
         client.blpop([f"gate:{GROUP}:{name}"], timeout=timeout)

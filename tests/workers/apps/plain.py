@@ -1,5 +1,6 @@
 """An app with lane tasks of every behaviour that the tests need, and ordinary tasks beside them."""
 
+import logging
 import os
 import signal
 import time
@@ -136,3 +137,14 @@ def gated_records(record: Record, gate: str) -> None:
     """Each record runs until the test lets it go."""
     journal.write(task="gated_records", offset=record.offset)
     journal.wait_for_gate(gate, 60.0)
+
+
+@app.task(base=RecordTask)
+def busy_records(record: Record, seconds: float) -> None:
+    """Takes its time, and says in the log when it is done."""
+    deadline = time.monotonic() + seconds
+    if record.offset == 10:
+        journal.write(task="busy_records", offset=record.offset)
+    while time.monotonic() < deadline:
+        time.sleep(0.01)
+    logging.getLogger(__name__).info("busy_records %d", record.offset)
