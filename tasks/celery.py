@@ -19,9 +19,10 @@ def double(record: Record) -> list[str | int]:
 
 @app.task(base=BatchTask)
 def show(batch: Batch) -> None:
-    """Print the batch on one line."""
+    """Print the batch, where it comes from and what closed it, on one line."""
     pairs = ", ".join(f'("{text}", {doubled})' for text, doubled in (record.data for record in batch))
-    print(f"Got batch: [{pairs}]", flush=True)
+    place = f"{batch.topic}[{batch.partition}] {batch.first_offset}..{batch.last_offset}"
+    print(f"Got batch: [{pairs}] {place} by {batch.trigger}", flush=True)
 
 
 bridge.pipeline(

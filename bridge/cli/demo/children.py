@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bridge.devstack.process import ServerProcess
@@ -12,8 +13,11 @@ from bridge.errors import LanebridgeError
 
 WORKERS = ("worker0", "worker1")
 
-#: the order in which they are asked to end, and seconds that each gets
-_PATIENCE_S = {"bridge": 20.0, "flower": 10.0, "worker0": 30.0, "worker1": 30.0}
+#: who is asked to end before the others: nothing new is dispatched to workers that end
+_FIRST = "bridge"
+
+#: seconds that each gets to end
+_PATIENCE_S = 20.0
 
 
 class ChildEnded(LanebridgeError):
@@ -44,20 +48,23 @@ class Children:
         return {name: child.log_tail(lines) for name, child in self._running.items()}
 
     def stop(self) -> list[str]:
-        """Ask all to end, one after the other: bridge, Flower, workers. What did not end cleanly, as sentences."""
-        problems = []
-        for name, patience_s in _PATIENCE_S.items():
-            if name not in self._running:
-                continue
-            status = self._running[name].stop(patience_s)
-            if status is None:
-                problems.append(f"{name} did not end within {patience_s:g} s and was killed")
-            elif status:
-                problems.append(f"{name} ended with status {status}")
-        return problems
+        """Ask the bridge to end, then Flower and the workers together. What did not end cleanly, as sentences."""
+        first, rest = [self._running[_FIRST]] if _FIRST in self._running else [], list(self._running.values())
+        with ThreadPoolExecutor() as pool:
+            return [text for group in (first, rest) for text in pool.map(_stop, group) if text]
 
     def close(self) -> None:
         """Stop all and remove their logs. May be called twice."""
         self.stop()
         while self._running:
             self._running.popitem()[1].close()
+
+
+def _stop(child: ServerProcess) -> str:
+    """What was wrong with its end ("" nothing, or it had ended before)."""
+    if child.pid is None:
+        return ""
+    status = child.stop(_PATIENCE_S)
+    if status is None:
+        return f"{child.name} did not end within {_PATIENCE_S:g} s and was killed"
+    return f"{child.name} ended with status {status}" if status else ""

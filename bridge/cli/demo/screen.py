@@ -20,6 +20,9 @@ from bridge.cli.demo.stage import Addresses
 #: columns of a table that is written to a file or a pipe
 _PLAIN_WIDTH = 120
 
+#: columns of a line of a log
+_LOG_WIDTH = 200
+
 #: seconds between two plain lines of progress
 _PLAIN_EVERY_S = 1.0
 
@@ -114,7 +117,8 @@ class Screen:
         """The end of each log, for whoever looks for the cause."""
         for name, text in tails.items():
             self.say(f"--- the end of the log of {name} ---")
-            self.say(text)
+            for line in text.splitlines():
+                self.say(_fit(line, _LOG_WIDTH))
 
 
 _PRODUCE_MORE = (
@@ -128,7 +132,7 @@ def _fit(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     end = min(42, width // 2)
-    return f"{text[: width - end - 5]} ... {text[-end:]}"
+    return f"{text[: width - end - 5].rstrip()} ... {text[-end:].lstrip()}"
 
 
 def _row(topic: str, report: PartitionReport) -> list[str]:

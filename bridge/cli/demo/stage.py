@@ -45,8 +45,8 @@ def forget_other_servers() -> None:
 
 
 class Stage:
-    """Servers and processes for as long as a `with` block. Stopped in the opposite order of need: bridge, Flower,
-    workers, servers."""
+    """Servers and processes for as long as a `with` block. Stopped in the opposite order of need: the bridge, then
+    Flower and the workers, then the servers."""
 
     def __init__(self, app_name: str, lane_queues: int, directory: Path) -> None:
         self._app_name = app_name
