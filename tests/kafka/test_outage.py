@@ -1,5 +1,7 @@
 """The broker goes away: nothing blocks, everything is told once, and work goes on when it is back."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -53,6 +55,23 @@ def sasl_settings(server: KafkaServer, group: str, password: str) -> ConsumerSet
         "sasl.password": password,
     }
     return ConsumerSettings(server.sasl_bootstrap_servers, group, kafka=options)
+
+
+def test_asking_a_fresh_cluster_for_offsets_neither_fails_nor_ends_the_process(own_kafka: KafkaServer) -> None:
+    """First in this file: the coordinator of a fresh broker has no topic yet and sends its askers away, and
+    list_consumer_group_offsets dies of that."""
+    program = (
+        "import sys\n"
+        "from bridge.kafka.admin import Admin\n"
+        "from bridge.kafka.profile import ConsumerSettings\n"
+        "from bridge.records import TopicPartition\n"
+        "admin = Admin(ConsumerSettings(sys.argv[1], 'first-group-ever'), timeout=30.0)\n"
+        "print(admin.committed([TopicPartition('none', 0)]))\n"
+        "admin.close()\n"
+    )
+    command = [sys.executable, "-c", program, own_kafka.bootstrap_servers]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (answer.returncode, answer.stdout) == (0, "{TopicPartition(topic='none', partition=0): None}\n"), answer
 
 
 @protocols
