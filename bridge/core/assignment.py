@@ -41,13 +41,28 @@ def why_begin_anew(facts: KafkaAnswered, entry: PartitionEntry, topic_id: str, k
     return ""
 
 
-def decide_start(facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str, known: int | None) -> Start:
-    """Where to start. `known` is the position that this process has already reached (None: none)."""
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The position that this process had reached in a topic before it began anew; commits of it may be under way."""
+
+    topic_id: str = ""
+    position: int = -1
+
+
+NOTHING_REACHED = Reached()
+
+
+def decide_start(
+    facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str, known: int | None, reached: Reached
+) -> Start:
+    """Where to start. `known` is the position that this process has reached and whose lanes it holds (None: none)."""
     if known is not None:
         return Start(known)
     committed = _committed(facts)
     clear = _why_clear(facts, entry)
     base = None if clear else _base(entry)
+    if not clear and reached.position >= 0 and reached.topic_id == facts.topic_id:
+        committed = max(committed or 0, reached.position)
     if committed is not None:
         offset = max(committed, base or 0)
     elif base is not None and facts.log_start <= base <= facts.log_end:

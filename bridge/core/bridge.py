@@ -13,6 +13,7 @@ from itertools import count
 from random import Random
 
 from bridge.core import events as ev
+from bridge.core.assignment import NOTHING_REACHED, Reached
 from bridge.core.commits import Commits
 from bridge.core.dispatching import Dispatching
 from bridge.core.effects import (
@@ -134,11 +135,16 @@ class Core:
         for tp in event.partitions:
             self.start_assignment(tp)
 
-    def start_assignment(self, tp: TopicPartition) -> None:
+    def begin_anew(self, partition: Partition, why: str) -> None:
+        """The same assignment begins anew, without lanes and rows."""
+        self.emit(Report("error", "anew", f"assigning anew: {why}", partition.tp))
+        self.start_assignment(partition.tp, Reached(partition.topic_id, partition.position))
+
+    def start_assignment(self, tp: TopicPartition, reached: Reached = NOTHING_REACHED) -> None:
         """A new assignment of the partition begins; what was known of it is forgotten."""
         self.forget(tp)
         rules = self.config.rules_of(tp.topic)
-        partition = Partition(tp, rules, self._for_partitions, self.emit, lambda: self.now)
+        partition = Partition(tp, rules, self._for_partitions, self.emit, lambda: self.now, reached)
         partition.flush_end = self.flush_ends.get(tp)
         self.partitions[tp] = partition
         partition.begin()
@@ -180,8 +186,7 @@ class Core:
         was_relocating = partition.relocating
         partition.kafka_answered(event, now)
         if partition.must_restart:
-            self.emit(Report("error", "anew", f"assigning anew: {partition.must_restart}", partition.tp))
-            self.start_assignment(partition.tp)
+            self.begin_anew(partition, partition.must_restart)
         elif partition.stage is Stage.CLEARING:
             self._clearing[partition.tp] = partition
         elif was_relocating and not partition.relocating:
@@ -228,9 +233,7 @@ class Core:
         if partition is None or partition.expected is None or not event.rows:
             return
         if event.rows[0][0] < partition.expected:
-            text = f"offset {event.rows[0][0]} came, {partition.expected} was expected: assigning anew"
-            self.emit(Report("warning", "backwards", text, event.tp))
-            self.start_assignment(event.tp)
+            self.begin_anew(partition, f"offset {event.rows[0][0]} came, {partition.expected} was expected")
             return
         self.settle_down(partition, partition.receive(event.rows, now), now)
 

@@ -85,7 +85,8 @@ def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *,
     if tries >= allowed or not failure.retryable:
         return Decision(Verdict.STOP, after, 0.0, _stop_reason(failure, outcome.next_offset, tries))
     wait = _wait(outcome, retry, counted, tries, roll)
-    return Decision(Verdict.TRY_AGAIN, after, wait, f"attempt {tries} of {allowed} failed at {_at(outcome)}: {failure}")
+    where = _where(failure, outcome.next_offset)
+    return Decision(Verdict.TRY_AGAIN, after, wait, f"attempt {tries} of {allowed} failed at {where}: {failure}")
 
 
 def _wait(outcome: Outcome, retry: Retry, counted: Counted, tries: int, roll: float) -> float:
@@ -94,10 +95,10 @@ def _wait(outcome: Outcome, retry: Retry, counted: Counted, tries: int, roll: fl
     return outcome.delay if outcome.delay is not None else retry.wait(tries, roll)
 
 
-def _at(outcome: Outcome) -> str:
-    return f"offset {outcome.next_offset}"
+def _where(failure: Failure, offset: int) -> str:
+    return f"offset {offset} in {failure.task}" if failure.task else f"offset {offset}"
 
 
 def _stop_reason(failure: Failure, offset: int, tries: int) -> str:
     what = "not to be retried" if not failure.retryable else f"out of attempts ({tries})"
-    return f"offset {offset}, {what}: {failure}"
+    return f"{_where(failure, offset)}, {what}: {failure}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 
-from bridge.core.assignment import RECREATED, Start, decide_start, why_begin_anew
+from bridge.core.assignment import NOTHING_REACHED, RECREATED, Reached, Start, decide_start, why_begin_anew
 from bridge.core.batching import rows_bytes
 from bridge.core.commits import read_metadata, write_metadata
 from bridge.core.effects import (
@@ -62,7 +62,8 @@ class PartitionConfig:
 
 
 class Partition:
-    """The state of one assignment. `emit` takes its effects, `clock` tells the time of the event being handled."""
+    """The state of one assignment. `emit` takes its effects, `clock` tells the time of the event being handled;
+    `reached` is what this process knew when it began anew."""
 
     def __init__(
         self,
@@ -71,8 +72,10 @@ class Partition:
         config: PartitionConfig,
         emit: Callable[[Effect], None],
         clock: Callable[[], float] = lambda: 0.0,
+        reached: Reached = NOTHING_REACHED,
     ) -> None:
         self.tp = tp
+        self.reached = reached
         self.rules = rules
         self.config = config
         self._emit = emit
@@ -160,7 +163,9 @@ class Partition:
         if metadata is not None and metadata.topic_id == facts.topic_id and facts.committed is not None:
             self.confirmed = max(self.confirmed, facts.committed)
         self.topic_id = facts.topic_id
-        self.start = decide_start(facts, self.entry, start_from=self.config.start_from, known=known)
+        self.start = decide_start(
+            facts, self.entry, start_from=self.config.start_from, known=known, reached=self.reached
+        )
         for note in self.start.notes:
             self._report("warning", "start", note)
         if self.start.fatal:

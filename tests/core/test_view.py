@@ -90,9 +90,9 @@ class World:
     def sweep(self, *entries: LaneEntry, beats: tuple[Heartbeat, ...] = ()) -> None:
         """The ledger is read and holds these lanes."""
         self.handle(ev.Tick())
-        found = PartitionEntry(owner=Owner(7, "me"), lanes={entry.lane: entry for entry in entries})
-        serial = self.core.partitions[TP].serial
-        self.handle(ev.LanesRead(self.last_reading, {TP: (serial, found)}, beats, 0.0))
+        partition = self.core.partitions[TP]
+        found = PartitionEntry(Owner(7, "me"), rule=partition.rule, lanes={entry.lane: entry for entry in entries})
+        self.handle(ev.LanesRead(self.last_reading, {TP: (partition.serial, found)}, beats, 0.0))
 
     def lane_entry(self, **fields: object) -> LaneEntry:
         """The chain dispatched last as the ledger holds it."""

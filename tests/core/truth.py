@@ -1,0 +1,203 @@
+"""What really happened, and what may never happen: the promises, checked after every step of a simulation.
+
+A `Violation` names the promise. Excused is only what the promises themselves except: executions that were claimed
+when their worker was declared dead, their kill was not confirmed, or Redis lost the ledger; and after Redis lost it,
+finished records above the committed offset.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bridge.core.commits import read_metadata
+from bridge.core.effects import CommitEntry, Dispatch
+from bridge.core.lanes import lane_count, lane_of
+from bridge.entries import Outcome
+from bridge.records import OFFSET, Row, TopicPartition
+from tests.core.kafka import Kafka
+from tests.core.ledger import Ledger
+
+Place = tuple[TopicPartition, str, int]  # partition, lane rule, lane
+
+
+class Violation(AssertionError):
+    """A promise is broken."""
+
+
+@dataclass(eq=False, slots=True)
+class Execution:
+    """A worker runs these rows as link `link` of a chain."""
+
+    place: Place
+    chain: str
+    link: int
+    worker: str
+    rows: tuple[Row, ...]
+    excused: bool = False
+
+
+@dataclass(slots=True)
+class Truth:
+    """The history so far."""
+
+    kafka: Kafka
+    ledger: Ledger
+    finished: dict[TopicPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
+    ran: dict[tuple[TopicPartition, int], set[int]] = field(default_factory=lambda: defaultdict(set))
+    running: list[Execution] = field(default_factory=list)
+    #: every execution from claim to report
+    claimed: list[Execution] = field(default_factory=list)
+    current: dict[Place, str] = field(default_factory=dict)
+    may_repeat: dict[TopicPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
+    rolled_back: bool = False
+    #: chains that came back with an older state of Redis
+    old_chains: set[str] = field(default_factory=set)
+    #: the lane rule that the ledger named last
+    rules: dict[TopicPartition, str] = field(default_factory=dict)
+    links: int = 1
+    max_running: int = 0
+    _lanes: dict[Place, tuple[int, list[int]]] = field(default_factory=dict)
+
+    # --- the log's lanes -------------------------------------------------------------------------------------------
+
+    def lane_offsets(self, place: Place) -> list[int]:
+        """The offsets of a lane's records, in order."""
+        tp, rule, lane = place
+        log = self.kafka.logs[tp]
+        seen, found = self._lanes.setdefault(place, (0, []))
+        if seen < len(log.rows):
+            lanes = lane_count(rule)
+            new = log.rows[seen:]
+            found.extend(row[OFFSET] for row in new if rule == "partition" or lane_of(row[2], lanes) == lane)
+            self._lanes[place] = (len(log.rows), found)
+        return found
+
+    def place(self, tp: TopicPartition, lane: int) -> Place:
+        """The lane under the rule that the ledger holds now."""
+        self.rules[tp] = self.ledger.rule(tp) or self.rules.get(tp, "partition")
+        return tp, self.rules[tp], lane
+
+    def is_done(self, tp: TopicPartition, offset: int) -> bool:
+        """Finished, or deleted from the log."""
+        return offset in self.finished[tp] or offset < self.kafka.logs[tp].start
+
+    def first_open(self, tp: TopicPartition) -> int:
+        """The first record that is not finished; the end of the log when all are."""
+        log = self.kafka.logs[tp]
+        return next((offset for offset in log.offsets if not self.is_done(tp, offset)), log.end)
+
+    # --- what is checked -------------------------------------------------------------------------------------------
+
+    def dispatched(self, effect: Dispatch, *, is_fenced: bool) -> None:
+        """The ledger has taken a dispatch."""
+        tp, rows = effect.tp, [row[OFFSET] for row in effect.rows]
+        place = self.place(tp, effect.chain.lane)
+        if is_fenced and not self.rolled_back:
+            raise Violation(f"P9: {effect.chain.id} dispatched by an owner whose successor is confirmed")
+        if is_fenced:
+            # Redis was rolled back to what a zombie knew: no fence is left until the rightful owner reads the ledger
+            self.old_chains.add(effect.chain.id)
+            self.may_repeat[tp].update(rows)
+        for offset in self.lane_offsets(place):
+            if offset < rows[0] and not self.is_done(tp, offset):
+                raise Violation(f"P2: {effect.chain.id} dispatched before {offset} was finished")
+            if rows[0] <= offset <= rows[-1] and offset not in rows and not self.is_done(tp, offset):
+                raise Violation(f"P1: {offset} is missing in {effect.chain.id}")
+        for offset in rows:
+            if offset in self.finished[tp] and offset not in self.may_repeat[tp]:
+                raise Violation(f"P4: finished record {offset} dispatched again in {effect.chain.id}")
+        self.current[place] = effect.chain.id
+
+    def claim(self, execution: Execution) -> None:
+        """The ledger has let a worker in."""
+        if self.current.get(execution.place) != execution.chain:
+            current = self.current.get(execution.place)
+            raise Violation(f"P3: link {execution.link} of {execution.chain} claimed, current is {current}")
+        execution.excused = execution.chain in self.old_chains
+        self.claimed.append(execution)
+
+    def begin(self, execution: Execution) -> None:
+        """User code starts."""
+        tp, rule, lane = execution.place
+        done = self.ran[tp, execution.link]
+        rows = [row[OFFSET] for row in execution.rows]
+        if not execution.excused:
+            self._check_begin(execution, rows, done)
+        for other in self.running:
+            if other.place[0] == tp and (other.place[1] != rule or other.place[2] == lane):
+                if not (other.excused or execution.excused):
+                    raise Violation(f"P3: {execution.chain} runs beside {other.chain}")
+        done.update(rows)
+        self.running.append(execution)
+        self.max_running = max(self.max_running, sum(1 for e in self.running if e.place[0] == tp))
+
+    def _check_begin(self, execution: Execution, rows: list[int], done: set[int]) -> None:
+        tp = execution.place[0]
+        for offset in rows:
+            if offset in self.finished[tp] and offset not in self.may_repeat[tp]:
+                raise Violation(f"P4: finished record {offset} runs again in {execution.chain}")
+        for offset in self.lane_offsets(execution.place):
+            if offset >= rows[0]:
+                break
+            if offset not in done and not self.is_done(tp, offset):
+                raise Violation(f"P2: link {execution.link}: {rows[0]} runs before {offset}")
+
+    def end(self, execution: Execution) -> None:
+        """User code has ended, or its process has."""
+        if execution in self.running:
+            self.running.remove(execution)
+
+    def released(self, execution: Execution) -> None:
+        """The worker holds no claim any more."""
+        self.end(execution)
+        if execution in self.claimed:
+            self.claimed.remove(execution)
+
+    def reported(self, place: Place, chain: str, rows: Iterable[int], outcome: Outcome) -> None:
+        """The ledger has taken an outcome; `rows` is everything the chain was dispatched with."""
+        tp = place[0]
+        self.current.pop(place, None)
+        rejected = {rejection.offset for rejection in outcome.rejected}
+        for offset in rows:
+            if offset < outcome.next_offset and offset not in rejected and not self.is_done(tp, offset):
+                for link in range(1, self.links + 1):
+                    if offset not in self.ran[tp, link]:
+                        raise Violation(f"P6: {offset} counts as finished, link {link} never ran it ({chain})")
+                self.finished[tp].add(offset)
+
+    def declared_dead(self, chain: str, link: int) -> None:
+        """A fault was set for a claimed link: whoever still runs it is excused."""
+        for execution in self.claimed:
+            if (execution.chain, execution.link) == (chain, link):
+                execution.excused = True
+
+    def redis_lost(self) -> None:
+        """Redis was emptied or rolled back to an older state."""
+        in_flight = self.ledger.in_flight()
+        for execution in self.claimed:
+            execution.excused = True
+        for tp, done in self.finished.items():
+            committed = self.kafka.committed.get(tp, (0, ""))[0]
+            self.may_repeat[tp].update(offset for offset in done if offset >= committed)
+        self.current = {self.place(tp, lane): chain for (tp, lane), chain in in_flight.items()}
+        self.old_chains.update(in_flight.values())
+
+    def committed(self, tp: TopicPartition, entry: CommitEntry) -> None:
+        """The broker has taken a commit."""
+        before, text = self.kafka.committed.get(tp, (0, ""))
+        if entry.offset < before:
+            raise Violation(f"P1: {tp} committed {entry.offset} after {before}")
+        old, new = read_metadata(text), read_metadata(entry.metadata)
+        if old is not None and (new is None or new.owner < old.owner):
+            raise Violation(f"P9: {tp} committed by {new}, {old} had committed before")
+        self.below(tp, entry.offset, "committed")
+
+    def below(self, tp: TopicPartition, offset: int, what: str) -> None:
+        """Everything below `offset` must be finished."""
+        for record in self.kafka.logs[tp].offsets:
+            if record >= offset:
+                return
+            if not self.is_done(tp, record):
+                raise Violation(f"P1: {tp} {what} {offset}, but {record} is not finished")

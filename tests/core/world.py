@@ -1,0 +1,528 @@
+"""A whole system under random faults, driven by the real core: one seed, one history.
+
+Bridges with the real core, a group that moves partitions, zombies, Kafka, the ledger and workers, all in virtual time.
+After every step `Truth` checks the promises. Faults end at CHAOS seconds; then everything must be finished and
+committed. Replay: python -m tests.core.world --mix NAME --seed N [--trace].
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+
+from bridge.core import effects as ef
+from bridge.core import events as ev
+from bridge.core.commits import read_metadata
+from bridge.core.lane import Phase
+from bridge.core.lanes import lane_count, lane_of
+from bridge.entries import chain_of
+from bridge.records import OFFSET, PipelineRules, Retry, TopicPartition
+from tests.core.bridges import SimBridge
+from tests.core.inspection import inspect
+from tests.core.kafka import Kafka, Log
+from tests.core.ledger import Ledger
+from tests.core.truth import Truth, Violation
+from tests.core.workers import TASK, Message, SimWorker
+
+#: virtual seconds with faults, and within which all must be done afterwards
+CHAOS, CALM = 90.0, 3000.0
+#: virtual seconds after which the group counts a silent member out
+SESSION = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Which faults happen. `lanes` 0: drawn from the seed."""
+
+    faults: frozenset[str] = frozenset()
+    lanes: int = 0
+    links: int = 0
+    commit_interval: float = 0.0
+    buffer_bytes: int = 48 * 1024 * 1024
+    in_flight_bytes: int = 64 * 1024 * 1024
+    value_bytes: int = 10
+    attempts: int = 1000
+
+
+def _mix(faults: str = "", **options: int | float) -> Mix:
+    return Mix(frozenset(faults.split()), **options)  # type: ignore[arg-type]
+
+
+GROUP_FAULTS = "kill move freeze pause grow"
+WORKER_FAULTS = "worker child taskfail unknown revoke"
+NOISE = "msgloss dup notice unsure lost commit"
+
+MIXES = {
+    "calm": _mix(),
+    "group": _mix(f"{GROUP_FAULTS} notice commit"),
+    "noise": _mix(f"{NOISE} kill move"),
+    "workers": _mix(f"{WORKER_FAULTS} msgloss dup"),
+    "hang": _mix("hang taskfail move notice"),
+    "falsedead": _mix("falsedead move freeze dup"),
+    "redis": _mix("redis lost move worker"),
+    "flush": _mix(f"flush {GROUP_FAULTS} dup worker taskfail"),
+    "rollback": _mix(f"rollback {GROUP_FAULTS} dup worker taskfail"),
+    "rules": _mix(f"rule {GROUP_FAULTS} taskfail notice"),
+    "rules and redis": _mix(f"rule flush rollback redis {GROUP_FAULTS}"),
+    "small": _mix("kill move taskfail", buffer_bytes=1, in_flight_bytes=20_000, value_bytes=6000),
+    "slow commits": _mix("commit kill move", commit_interval=5.0),
+    "poison": _mix("poison kill move worker", attempts=3),
+    "reject": _mix("reject kill move"),
+    "retention": _mix("retention kill move worker"),
+    "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
+}
+
+#: mean virtual seconds between two faults of a kind
+EVERY = {
+    "kill": 20.0,
+    "move": 8.0,
+    "freeze": 30.0,
+    "pause": 25.0,
+    "grow": 60.0,
+    "worker": 12.0,
+    "child": 10.0,
+    "revoke": 15.0,
+    "falsedead": 15.0,
+    "redis": 30.0,
+    "flush": 40.0,
+    "rollback": 30.0,
+    "retention": 25.0,
+}
+
+
+class World:
+    """The system. `at`, `after` and `soon` put what is to come on the agenda; `run` works through it."""
+
+    def __init__(self, seed: int, mix: Mix, ledger: Callable[[Callable[[], int]], Ledger] = Ledger) -> None:
+        self.random = Random(seed)
+        self.mix = mix
+        self.now = 1000.0
+        self.trace: list[str] | None = None
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = 0
+        self.faults_until = self.now + CHAOS
+        self.links = mix.links or self.random.randint(1, 3)
+        self.pool = self.random.choice(("prefork", "prefork", "solo"))
+        self.attempts = mix.attempts
+        self.kafka = Kafka()
+        self.ledger = ledger(lambda: int(self.now * 1000))
+        self.truth = Truth(self.kafka, self.ledger, links=self.links)
+        self.reports: list[tuple[str, ef.Report]] = []
+        self.dispatched: dict[str, list[int]] = {}
+        self.queue: list[Message] = []
+        self.revoked: set[str] = set()
+        self.poison: set[tuple[TopicPartition, int]] = set()
+        self.rejecting: dict[TopicPartition, int] = {}
+        self.redis_is_down = False
+        self.redis_since = 0.0
+        self._redis_back: list[Callable[[], object]] = []
+        self._snapshots: list[tuple[object, list[Message]]] = []
+        self._rules = self._draw_rules()
+        self.group: dict[TopicPartition, SimBridge | None] = {}
+        self.bridges: list[SimBridge] = []
+        self.workers = [SimWorker(self, index) for index in range(3)]
+        for _ in range(2):
+            self._start_bridge()
+        for partition in range(2):
+            self._add_partition(TopicPartition("t", partition))
+        for fault in sorted(self.mix.faults & EVERY.keys()):
+            self._later(fault)
+        if "rollback" in self.mix.faults:
+            self._save()
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def at(self, when: float, call: Callable[[], None]) -> None:
+        """`call` at that virtual time."""
+        self._number += 1
+        heapq.heappush(self._agenda, (when, self._number, call))
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """`call` after that many virtual seconds."""
+        self.at(self.now + seconds, call)
+
+    def latency(self) -> float:
+        """A few milliseconds, sometimes much more."""
+        return self.random.expovariate(200.0) if self.random.random() < 0.97 else self.random.uniform(0.1, 2.0)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """`call` after a latency."""
+        self.after(self.latency(), call)
+
+    def chance(self, fault: str, probability: float) -> bool:
+        """This fault happens now."""
+        return fault in self.mix.faults and self.now < self.faults_until and self.random.random() < probability
+
+    def number(self) -> str:
+        """A text that was never used before."""
+        self._number += 1
+        return str(self._number)
+
+    def say(self, who: str, what: object) -> None:
+        """For `--trace`."""
+        if self.trace is not None:
+            self.trace.append(f"{self.now - 1000:9.4f} {who:5} {what}")
+
+    def run(self) -> None:
+        """The whole history. Raises Violation."""
+        while self._agenda:
+            self.now, _, call = heapq.heappop(self._agenda)
+            call()
+            if self.now > self.faults_until:
+                if self.is_done():
+                    return
+                if self.now > self.faults_until + CALM:
+                    raise Violation(f"P5: not done: {self._what_is_open()}")
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def is_done(self) -> bool:
+        """Everything is finished and committed, but for what stands behind a stopped lane."""
+        return all(
+            self.kafka.committed.get(tp, (-1, ""))[0] == self.truth.first_open(tp)
+            and all(self._is_blocked(tp, offset) for offset in self.kafka.logs[tp].offsets)
+            for tp in self.kafka.logs
+        )
+
+    def _is_blocked(self, tp: TopicPartition, offset: int) -> bool:
+        if self.truth.is_done(tp, offset):
+            return True
+        bridge = self.group.get(tp)
+        partition = bridge.core.partitions.get(tp) if bridge is not None else None
+        if partition is None or not partition.lanes:
+            return False
+        key = self.kafka.logs[tp].read(offset, 1)[0][2]
+        lane = partition.lanes[0 if partition.rule == "partition" else lane_of(key, lane_count(partition.rule))]
+        first = lane.first_unfinished
+        return lane.phase is Phase.STOPPED and first is not None and first <= offset and self._may_stop(tp, first)
+
+    def _may_stop(self, tp: TopicPartition, offset: int) -> bool:
+        return (tp, offset) in self.poison or tp in self.rejecting
+
+    def _what_is_open(self) -> str:
+        found = []
+        for tp in self.kafka.logs:
+            bridge = self.group.get(tp)
+            partition = bridge.core.partitions.get(tp) if bridge is not None else None
+            lanes = {lane.index: (lane.phase.value, lane.reason) for lane in partition.lanes.values()} if partition else {}
+            stage = partition.stage.value if partition else None
+            committed = self.kafka.committed.get(tp)
+            found.append(f"{tp} open at {self.truth.first_open(tp)}, committed {committed}, {stage}, {lanes}")
+        return "; ".join(found)
+
+    def inspect(self, bridge: SimBridge) -> None:
+        """After every step of a bridge."""
+        inspect(self, bridge)
+
+    # --- the group -------------------------------------------------------------------------------------------------
+
+    def _draw_rules(self) -> PipelineRules:
+        lanes = self.mix.lanes or self.random.choice((1, 1, 3))
+        retry = Retry(self.mix.attempts, delay=0.5, max_delay=5.0)
+        return PipelineRules(
+            "p",
+            (TASK,) * self.links,
+            batch_size=self.random.randint(1, 6),
+            batch_bytes=self.mix.value_bytes * 4,
+            batch_timeout=self.random.choice((0.05, 1.0)),
+            order_by="partition" if lanes == 1 else "key",
+            lanes=lanes,
+            retry=retry,
+            link_timeout=30.0,
+        )
+
+    def _start_bridge(self) -> None:
+        rules = self._draw_rules() if "rule" in self.mix.faults else self._rules
+        self.bridges.append(SimBridge(self, f"b{len(self.bridges)}", rules))
+
+    def _add_partition(self, tp: TopicPartition) -> None:
+        self.kafka.logs[tp] = Log()
+        self.group[tp] = None
+        if "poison" in self.mix.faults and self.random.random() < 0.8:
+            self.poison.update((tp, offset) for offset in range(20, 40))
+        if "reject" in self.mix.faults and self.random.random() < 0.8:
+            self.rejecting[tp] = 20
+        self._produce(tp, self.random.randint(0, 30))
+        self._produce_later(tp)
+        self._give(tp)
+
+    def _produce(self, tp: TopicPartition, count: int) -> None:
+        log, draw = self.kafka.logs[tp], self.random
+        for _ in range(count):
+            key = draw.choice((None, b"a", b"b", b"c", b"d", b"e"))
+            log.append(key, b"x" * self.mix.value_bytes, gap=draw.choice((0, 0, 0, 0, 1, 3)))
+        if draw.random() < 0.3:
+            log.mark()
+        bridge = self.group.get(tp)
+        if bridge is not None:
+            bridge.poll_soon()
+
+    def _produce_later(self, tp: TopicPartition) -> None:
+        def produce() -> None:
+            if len(self.kafka.logs[tp].rows) < 80:
+                self._produce(tp, self.random.randint(1, 12))
+            if self.now < self.faults_until - 10:
+                self._produce_later(tp)
+
+        self.after(self.random.expovariate(0.2), produce)
+
+    def _give(self, tp: TopicPartition, to: SimBridge | None = None) -> None:
+        able = [bridge for bridge in self.bridges if bridge.alive and bridge.member and not bridge.frozen]
+        if not able:
+            self.after(1.0, lambda: self._give(tp))
+            return
+        target = to if to in able else self.random.choice(able)
+        assert target is not None
+        self.group[tp] = target
+        target.deliver(ev.Assigned((tp,)))
+
+    def _take(self, tp: TopicPartition) -> None:
+        """The group has counted the owner out, or taken the partition back; somebody else gets it."""
+        self.group[tp] = None
+        self.soon(lambda: self._give(tp))
+
+    def _of(self, bridge: SimBridge) -> list[TopicPartition]:
+        return [tp for tp, owner in self.group.items() if owner is bridge]
+
+    def is_fenced(self, bridge: SimBridge, effect: ef.Dispatch) -> bool:
+        """Another owner of the partition has already been confirmed by Kafka."""
+        metadata = read_metadata(self.kafka.committed.get(effect.tp, (0, ""))[1])
+        return self.group.get(effect.tp) is not bridge and metadata is not None and metadata.owner > effect.owner.number
+
+    # --- what everybody uses ---------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> None:
+        """A link reaches its queue."""
+        for _ in range(2 if self.chance("dup", 0.15) else 1):
+            self.queue.append(message)
+        for worker in self.workers:
+            worker.poll_soon()
+
+    def take_notices(self) -> None:
+        """Outcomes that the ledger has just taken."""
+        for name, notice in self.ledger.take_notices():
+            chain = notice.seen.chain
+            place = self.truth.place(notice.tp, notice.lane)
+            self.truth.reported(place, chain, self.dispatched[chain], notice.outcome)
+            event = ev.OutcomeHeard(notice.tp, notice.lane, notice.seen, notice.outcome)
+            bridge = next(bridge for bridge in self.bridges if bridge.name == name)
+            if not self.chance("notice", 0.3):
+                self._tell(bridge, event)
+
+    def _tell(self, bridge: SimBridge, event: ev.Event) -> None:
+        self.soon(lambda: bridge.deliver(event))
+
+    def tell_error(self, event: ev.ErrorHeard) -> None:
+        """Celery stores an error; every bridge hears of it."""
+        for bridge in self.bridges:
+            if not self.chance("notice", 0.3):
+                self._tell(bridge, event)
+
+    def terminate(self, link: str) -> None:
+        """Revoke, terminate: the worker that runs the link kills its child, the others forget it."""
+        self.revoked.add(link)
+        for worker in self.workers:
+            if worker.job is not None and worker.job.message.id == link and self.pool == "prefork":
+                job = worker.job
+                if not self.chance("hang", 0.2):
+                    self.soon(lambda worker=worker, job=job: self._kill(worker, job))  # type: ignore[misc]
+
+    def _kill(self, worker: SimWorker, job: object) -> None:
+        if worker.job is job:
+            worker.lose_child("REVOKED", "TaskRevokedError", "terminated")
+
+    def when_redis_is_back(self, call: Callable[[], object]) -> None:
+        """A command that a silent server carries out when it wakes up."""
+        self._redis_back.append(call)
+
+    # --- faults ----------------------------------------------------------------------------------------------------
+
+    def _later(self, fault: str) -> None:
+        def happen() -> None:
+            if self.now < self.faults_until:
+                self.say("", f"--- {fault}")
+                getattr(self, f"_fault_{fault}")()
+                self._later(fault)
+
+        self.after(self.random.expovariate(1.0 / EVERY[fault]), happen)
+
+    def _any_bridge(self) -> SimBridge | None:
+        able = [bridge for bridge in self.bridges if bridge.alive and not bridge.frozen]
+        return self.random.choice(able) if able else None
+
+    def _fault_kill(self) -> None:
+        bridge = self._any_bridge()
+        if bridge is None:
+            return
+        bridge.kill()
+
+        def count_out() -> None:
+            bridge.member = False
+            for tp in self._of(bridge):
+                self._take(tp)
+
+        self.after(self.random.uniform(0.1, SESSION), count_out)
+        self.after(self.random.uniform(0.1, 5.0), self._start_bridge)
+
+    def _fault_move(self) -> None:
+        owned = [tp for tp, owner in self.group.items() if owner is not None and owner.alive and not owner.frozen]
+        if not owned:
+            return
+        tp = self.random.choice(owned)
+        owner = self.group[tp]
+        assert owner is not None
+        owner.fetching.pop(tp, None)
+        owner.deliver(ev.Revoked((tp,)))
+        self.group[tp] = None
+        self.soon(lambda: self._give_after_commits(tp, owner))
+
+    def _give_after_commits(self, tp: TopicPartition, last: SimBridge) -> None:
+        """A member joins again behind its commits, on the same connection."""
+        if last.commits_open and last.alive and last.member:
+            self.after(0.1, lambda: self._give_after_commits(tp, last))
+        else:
+            self._give(tp)
+
+    def _fault_freeze(self) -> None:
+        bridge = self._any_bridge()
+        if bridge is None or not bridge.member:
+            return
+        bridge.frozen = True
+
+        def count_out() -> None:
+            bridge.member = False
+            for tp in self._of(bridge):
+                self._take(tp)
+
+        def learn() -> None:
+            lost = tuple(bridge.core.partitions)
+            for tp in lost:
+                bridge.fetching.pop(tp, None)
+            bridge.deliver(ev.Lost(lost))
+            bridge.member = True
+            bridge.generation += 1
+
+        def wake() -> None:
+            bridge.thaw()
+            self.after(self.random.choice((0.0, 0.5, 5.0)), learn)
+
+        self.after(SESSION, count_out)
+        self.after(SESSION + self.random.uniform(1.0, 30.0), wake)
+
+    def _fault_pause(self) -> None:
+        bridge = self._any_bridge()
+        if bridge is not None and bridge.member:
+            bridge.frozen = True
+            self.after(self.random.uniform(0.1, SESSION), bridge.thaw)
+
+    def _fault_grow(self) -> None:
+        self._add_partition(TopicPartition("t", len(self.kafka.logs)))
+
+    def _fault_worker(self) -> None:
+        worker = self.random.choice(self.workers)
+        if worker.alive:
+            worker.die()
+
+    def _fault_child(self) -> None:
+        self.random.choice(self.workers).lose_child("FAILURE", "WorkerLostError", "exited with SIGKILL")
+
+    def _fault_revoke(self) -> None:
+        in_flight = list(self.ledger.in_flight().items())
+        if in_flight:
+            (tp, index), chain = self.random.choice(in_flight)
+            entry = self.ledger.read([tp])[tp].lanes[index]
+            self.terminate(f"{chain}-{entry.link}")
+
+    def _fault_falsedead(self) -> None:
+        worker = self.random.choice(self.workers)
+        worker.mute = True
+        self.after(self.random.uniform(10.0, 40.0), lambda: setattr(worker, "mute", False))
+
+    def _fault_redis(self) -> None:
+        self.redis_is_down = True
+
+        def back() -> None:
+            self.redis_is_down, self.redis_since = False, self.now
+            calls, self._redis_back = self._redis_back, []
+            for call in calls:
+                self.soon(lambda call=call: self._carry_out(call))  # type: ignore[misc]
+
+        self.after(self.random.choice((0.5, 5.0, 20.0)), back)
+
+    def _carry_out(self, call: Callable[[], object]) -> None:
+        call()
+        self.take_notices()
+
+    def _fault_flush(self) -> None:
+        self.ledger.flush()
+        if self.random.random() < 0.7:
+            self.queue.clear()
+        self.truth.redis_lost()
+
+    def _save(self) -> None:
+        self._snapshots = [*self._snapshots[-3:], (self.ledger.save(), list(self.queue))]
+        if self.now < self.faults_until:
+            self.after(4.0, self._save)
+
+    def _fault_rollback(self) -> None:
+        saved, queue = self.random.choice(self._snapshots)
+        self.ledger.roll_back(saved)
+        self.queue = list(queue)
+        self.truth.rolled_back = True
+        self.truth.redis_lost()
+
+    def _fault_retention(self) -> None:
+        tp = self.random.choice(list(self.kafka.logs))
+        log = self.kafka.logs[tp]
+        committed = self.kafka.committed.get(tp, (0, ""))[0]
+        log.delete_below(committed + self.random.choice((0, 0, 3, 10)))
+
+
+def simulate(mix: str, seed: int, ledger: Callable[[Callable[[], int]], Ledger] = Ledger) -> World:
+    """One history. Raises Violation with the command that replays it."""
+    world = World(seed, MIXES[mix], ledger)
+    try:
+        world.run()
+    except Violation as violation:
+        raise Violation(f"{violation}\nreplay: python -m tests.core.world --mix '{mix}' --seed {seed} --trace") from None
+    return world
+
+
+def main() -> int:
+    """Many seeds, or one with its trace."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mix", choices=sorted(MIXES), help="all when left out")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--trace", action="store_true")
+    options = parser.parse_args()
+    bad = 0
+    for mix in [options.mix] if options.mix else MIXES:
+        begun, failed = time.monotonic(), 0
+        for seed in range(options.seed, options.seed + options.seeds):
+            world = World(seed, MIXES[mix])
+            world.trace = [] if options.trace else None
+            try:
+                world.run()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed has found
+                failed += 1
+                if options.trace:
+                    print("\n".join(world.trace or ()))
+                if failed <= 5:
+                    print(f"{mix} {seed}: {type(error).__name__}: {error}")
+                if options.trace and not isinstance(error, Violation):
+                    raise
+        bad += failed
+        print(f"{mix:16} {options.seeds} seeds, {failed} red, {time.monotonic() - begun:.1f} s", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt, BrokenPipeError):
+        sys.exit(main())
