@@ -11,13 +11,16 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bridge.devstack import KafkaServer, RedisServer
 from tests.waiting import wait_until
 
+#: who may log in at the broker's SASL listener
+SASL_USERS = {"alice": "right"}
+
 _serial = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """The session's broker. A test that stops or freezes it takes one of its own instead."""
-    with KafkaServer() as server:
+    with KafkaServer(sasl_users=SASL_USERS) as server:
         yield server
 
 

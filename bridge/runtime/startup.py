@@ -17,13 +17,13 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
-from bridge.kafka.errors import KafkaUnreachable
+from bridge.kafka.errors import KafkaLoginRefused, KafkaUnavailable
 from bridge.runtime.plan import Plan
 
 logger = logging.getLogger(__name__)
 
-#: seconds between two tries
-PAUSE = 0.5
+#: seconds between two tries, and for which a try asks Kafka
+PAUSE, CHECK_TIMEOUT = 0.5, 1.0
 
 
 class StartupError(LanebridgeError):
@@ -69,8 +69,10 @@ class Startup:
 
     def _check_kafka(self) -> str | None:
         try:
-            self._admin.check_broker()
-        except KafkaUnreachable as error:
+            self._admin.check_broker(CHECK_TIMEOUT)
+        except KafkaLoginRefused:
+            raise
+        except KafkaUnavailable as error:
             return f"{error}."
         return None
 
