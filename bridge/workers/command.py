@@ -6,13 +6,12 @@ switched off only when nothing but lane queues is served: links are published ag
 
 from __future__ import annotations
 
-import os
-
 import click
 from celery import Celery
 from celery.bin.worker import worker as celery_worker
 
-from bridge.workers.install import IGNORE_SIGTERM, add_lane_queues, lane_queue
+from bridge.workers.identity import make_pool_ignore_sigterm
+from bridge.workers.install import add_lane_queues, lane_queue
 from bridge.workers.installed import serves_lanes, settings_of
 
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
@@ -44,7 +43,7 @@ def worker_command(context: click.Context, arguments: tuple[str, ...]) -> None:
 def _quicken(app: Celery) -> None:
     """Before the arguments are read: they may say otherwise."""
     app.conf.worker_prefetch_multiplier = 1
-    os.environ[IGNORE_SIGTERM] = str(os.getpid())
+    make_pool_ignore_sigterm()
 
 
 def _drop_copies(app: Celery, *, only_lanes: bool) -> None:

@@ -1,7 +1,7 @@
-"""Which worker this process belongs to, and whether that worker may have been declared dead.
+"""Which worker this process belongs to, what its pool is like, and whether it may have been declared dead.
 
-Rules: the id is drawn once, when a worker starts, and lies in the environment so that pool children inherit it however
-they are started. The pulse is memory shared with forked children: reading it costs no system call. A child that cannot
+Rules: what is decided when a worker starts lies in the environment, so that pool children inherit it however they are
+started. The pulse is memory shared with forked children: reading it costs no system call. A child that cannot
 share it (started afresh, not forked) sees a pulse that never beat, and then asks the ledger instead.
 """
 
@@ -14,6 +14,9 @@ import socket
 
 #: where a worker's id is for its pool children
 WORKER_ID = "LANEBRIDGE_WORKER_ID"
+
+#: where it is that the pool's processes ignore SIGTERM: the process id of their worker's main process
+_IGNORES_SIGTERM = "LANEBRIDGE_POOL_IGNORES_SIGTERM"
 
 _LAPSES, _BEAT = range(2)
 
@@ -30,11 +33,26 @@ def worker_id() -> str:
     return os.environ.get(WORKER_ID) or name_worker(socket.gethostname())
 
 
+def make_pool_ignore_sigterm() -> None:
+    """The worker that starts in this process wants a pool that outlives a SIGTERM to the whole process group."""
+    os.environ[_IGNORES_SIGTERM] = str(os.getpid())
+
+
+def pool_ignores_sigterm() -> bool:
+    """Whether this is the main process of such a worker."""
+    return os.environ.get(_IGNORES_SIGTERM) == str(os.getpid())
+
+
+def ignores_sigterm() -> bool:
+    """Whether this is a process of such a worker's pool."""
+    return os.environ.get(_IGNORES_SIGTERM, "") not in {"", str(os.getpid())}
+
+
 class Pulse:
     """When the worker's heartbeat was last written, and how often it was found gone before that.
 
-    Written by the heartbeat's thread alone. Times are `time.monotonic()` seconds, the same in all processes, of when the
-    write began: the ledger's clock for the heartbeat's expiry started later.
+    Written by the heartbeat's thread alone. Times are `time.monotonic()` seconds, the same in all processes, taken
+    before the write: the ledger's clock for the heartbeat's expiry starts later.
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,6 @@ Lane queues are added to what the app has, declared exactly as Celery declares a
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -18,16 +17,12 @@ from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
 from bridge.workers.errors import WorkerRefused
 from bridge.workers.heartbeat import HeartbeatThread, describe_worker
-from bridge.workers.identity import name_worker, worker_id
+from bridge.workers.identity import ignores_sigterm, name_worker, worker_id
 from bridge.workers.installed import WorkerSettings, remember, serves_lanes, settings_of
 from bridge.workers.refusals import refusals
 from bridge.workers.unknown import report_unknown_task
 
 logger = logging.getLogger(__name__)
-
-#: set by `celery bridge worker` to its own process id: the processes of its pool do not die of a SIGTERM that was sent
-#: to the whole process group
-IGNORE_SIGTERM = "LANEBRIDGE_CHILDREN_IGNORE_SIGTERM"
 
 
 def install(app: Celery, settings: Callable[[], WorkerSettings]) -> None:
@@ -99,7 +94,7 @@ def _on_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) ->
 
 def _on_child_start(**_: Any) -> None:
     """Also sent by the solo pool, in the main process, which must hear SIGTERM."""
-    if os.environ.get(IGNORE_SIGTERM, str(os.getpid())) != str(os.getpid()):
+    if ignores_sigterm():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 

@@ -56,6 +56,7 @@ class LaneTask(Task):
     """What RecordTask and BatchTask have in common."""
 
     abstract = True
+    Request = "bridge.workers.request:LinkRequest"
     ignore_result = True
     store_errors_even_if_ignored = True
     reject_on_worker_lost = False

@@ -89,8 +89,8 @@ def serving(
 def _starter(stack: ExitStack, url: str, group: str, folder: Path) -> StartWorker:
     numbers = itertools.count()
 
-    def start(*command: str, app: str = PLAIN, environ: Mapping[str, str] | None = None) -> Worker:
+    def start(*command: str, app: str = PLAIN, environ: Mapping[str, str] | None = None, **where: Path) -> Worker:
         values = {"TEST_REDIS_URL": url, "TEST_GROUP": group, **(environ or {})}
-        return stack.enter_context(Worker(app, command, values, folder / f"worker-{next(numbers)}.log"))
+        return stack.enter_context(Worker(app, command, values, folder / f"worker-{next(numbers)}.log", **where))
 
     return start

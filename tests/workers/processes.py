@@ -19,15 +19,17 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Worker:
-    """One `celery worker`. `command` are the words behind `celery -A <app>`."""
+    """One `celery worker`. `command` are the words behind `celery -A <app>`, `folder` is the working directory."""
 
-    def __init__(self, app: str, command: tuple[str, ...], environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, app: str, command: tuple[str, ...], environ: Mapping[str, str], log: Path, folder: Path = _ROOT
+    ) -> None:
         self.log = log
         self._file = log.open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", app, *command],
-            cwd=_ROOT,
-            env={**os.environ, **environ},
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), **environ},
             stdout=self._file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
