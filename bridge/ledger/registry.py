@@ -1,7 +1,7 @@
 """Who lives: workers and bridges say so again and again, and what they said expires with them.
 
 Rules: one key per member, with an expiry, and an index that drops who is gone; the keyspace is never scanned; times
-are the server's. A full server still accepts a member's words: the old ones go first.
+are the server's. A full server still accepts a member's words.
 """
 
 from __future__ import annotations

@@ -162,6 +162,16 @@ def test_a_dispatch_whose_answer_was_lost_is_ok_again_and_changes_nothing(story:
     assert replace(story.entry(), now_ms=0) == replace(before, now_ms=0)
 
 
+@pytest.mark.parametrize("stage", ["dispatched", "claimed"])
+def test_a_repeated_dispatch_leaves_the_records(story: Story, stage: str) -> None:
+    getattr(story, stage)()
+    zombie, own = story.owner, story.taken_over()
+
+    assert story.ledger.dispatch([story.command(owner=own), story.command(owner=zombie)]) == ["ok", "not owner"]
+
+    assert story.ledger.claim(story.handle(), "w", "n") == (b"records of first", "")
+
+
 def test_a_repeated_dispatch_does_not_bring_back_the_first_links_records(story: Story) -> None:
     story.advanced()
     story.ledger.dispatch([story.command()])

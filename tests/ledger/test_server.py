@@ -161,6 +161,12 @@ def test_every_step_of_an_owner_puts_the_expiry_off(real_story: Story, client: r
     assert MONTH_S - 60 < client.ttl(hash_of(real_story.group)) <= MONTH_S
 
 
+def test_a_partition_that_was_only_assigned_expires(real_story: Story, client: redis.Redis) -> None:
+    real_story.own()
+
+    assert MONTH_S - 60 < client.ttl(hash_of(real_story.group)) <= MONTH_S
+
+
 def test_records_expire_with_their_partition(real_story: Story, client: redis.Redis) -> None:
     real_story.dispatched()
     first, second = (f"{hash_of(real_story.group)}:first-{link}" for link in (1, 2))
