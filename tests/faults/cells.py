@@ -7,13 +7,13 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import redis
 
 from tests.faults import history
-from tests.faults.checker import Expected, unacknowledged, violations
+from tests.faults.checker import Expected, violations
 from tests.faults.rig import EVEN, ODD, Failed, Process, Rig
 
 
@@ -38,8 +38,8 @@ def register(name: str) -> Callable[[Callable[[], Report]], Callable[[], Report]
     return add
 
 
-def _judge(rig: Rig, expected: Expected, *, killed: Collection[int] = (), **figures: object) -> Report:
-    runs = unacknowledged(rig.runs(), killed)
+def _judge(rig: Rig, expected: Expected, **figures: object) -> Report:
+    runs = rig.runs()
     records = sum(len(run.offsets) for run in runs if run.end is not None and run.link == expected.links[-1])
     return Report({"records handled": records, "batches": len(runs), **figures}, violations(runs, expected))
 
@@ -312,7 +312,7 @@ def _kill_workers(pool: str, concurrency: int) -> Report:
             workers[number % 2] = rig.worker(f"{name}-{number}", queues, pool=pool, concurrency=concurrency)
             pauses.append(_pause_of(rig, killed, queues))
         rig.until(rig.all_committed, 300, "everything committed")
-        return _judge(rig, rig.expected(), killed=dead, seconds_until_all_lanes_went_on=pauses)
+        return _judge(rig, rig.expected(killed=dead), seconds_until_all_lanes_went_on=pauses)
 
 
 def _await_lines(rig: Rig, more: int) -> None:
@@ -364,7 +364,7 @@ def pool_child_kill() -> Report:
         )
         pause = round(time.monotonic() - killed, 1)
         rig.until(rig.all_committed, 300, "everything committed")
-        return _judge(rig, rig.expected(), killed={victim.pid}, seconds_until_the_lane_went_on=pause)
+        return _judge(rig, rig.expected(killed={victim.pid}), seconds_until_the_lane_went_on=pause)
 
 
 @register("always-failing")

@@ -21,7 +21,8 @@ class Expected:
     """What the cell knows by itself: the offsets that exist, the links in order, what the broker says at the end.
 
     `repeats`: how many records may be handled more than once. `overlaps`: how many pairs of runs of one lane may
-    overlap. `poison`: records whose lane is meant to stop; what lies at or behind them is not asked for.
+    overlap. `stopped`: records whose lane is meant to stop; what lies at or behind them is not asked for. `killed`:
+    processes that got SIGKILL.
     """
 
     offsets: Mapping[Partition, Sequence[int]]
@@ -31,13 +32,14 @@ class Expected:
     repeats: int = 0
     overlaps: int = 0
     stopped: Mapping[Partition, int] = field(default_factory=dict)
+    killed: Collection[int] = ()
 
 
 def violations(runs: Sequence[Run], expected: Expected) -> list[str]:
     """Every rule that the history breaks, in words; empty when none."""
     return [
         *_lost(runs, expected),
-        *_repeated(runs, expected),
+        *_repeated(_surely_acknowledged(runs, expected.killed), expected),
         *_out_of_order(runs),
         *_overlapping(runs, expected),
         *_links_out_of_order(runs, expected.links),
@@ -45,9 +47,8 @@ def violations(runs: Sequence[Run], expected: Expected) -> list[str]:
     ]
 
 
-def unacknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
-    """The history as the ledger may know it: the last run of a process that was killed may have ended, and been
-    written down, without having been acknowledged; it counts as not ended."""
+def _surely_acknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
+    """The last run of a process that was killed may have been written down and not acknowledged: it may run again."""
     last = {run.pid: run for run in runs if run.pid in killed}
     return [replace(run, end=None) if run is last.get(run.pid) else run for run in runs]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Expected, unacknowledged, violations
+from tests.faults.checker import Expected, violations
 from tests.faults.history import Run
 
 
@@ -64,9 +64,13 @@ def test_a_commit_past_a_record_that_failed_for_good_is_found() -> None:
     assert violations(GOOD[:2], replace(stopped, committed={("t", 0): 6})) == []
 
 
+def test_the_last_run_of_a_killed_process_counts_when_it_was_acknowledged() -> None:
+    assert violations([*GOOD[:2], replace(GOOD[2], pid=7)], replace(EXPECTED, killed={7})) == []
+
+
 def test_the_last_run_of_a_killed_process_may_run_again_and_no_other() -> None:
     again = [replace(GOOD[2], pid=7), replace(GOOD[2], begin=3.0, end=3.5)]
-    assert violations(unacknowledged([*GOOD[:2], *again], {7}), EXPECTED) == []
+    assert violations([*GOOD[:2], *again], replace(EXPECTED, killed={7})) == []
     earlier = [replace(GOOD[1], pid=7), replace(GOOD[2], pid=7), replace(GOOD[1], begin=3.0, end=3.5)]
-    found = violations(unacknowledged([GOOD[0], *earlier], {7}), replace(EXPECTED, committed={("t", 0): 9}))
+    found = violations([GOOD[0], *earlier], replace(EXPECTED, killed={7}))
     assert any(text.startswith("P4") for text in found)
