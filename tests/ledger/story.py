@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+import redis
+
 from bridge.entries import NOTHING_SEEN, Counters, Failure, LaneEntry, Outcome, Owner, PartitionEntry, Rejection
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import ClaimAnswer, DispatchCommand
@@ -112,3 +114,14 @@ class Story:
     def taken_over(self) -> Owner:
         """Another bridge owns the partition; the owner before it wakes up."""
         return self.ledger.assign(TP, "other", 0).owner
+
+
+def keys_of(client: redis.Redis, group: str) -> set[str]:
+    """Names of all keys of a group's partitions on a server, without the part that they have in common."""
+    start = f"lanebridge:{{{group}/"
+    return {key.decode().removeprefix(start) for key in client.scan_iter(f"{start}*", count=1000)}
+
+
+def hash_of(group: str) -> str:
+    """The key of the partition's hash."""
+    return f"lanebridge:{{{group}/orders/3}}"
