@@ -11,10 +11,19 @@ from bridge.errors import LanebridgeError
 _LOOK_EVERY_S = 0.5
 
 
-@click.command()
+@click.command(short_help="Keep an embedded Kafka and Redis running.")
 @level_option("warning")
 def dev() -> None:
-    """Keep an embedded Kafka and Redis running and print their addresses, until Ctrl-C."""
+    """Keep an embedded Kafka and Redis running and print their addresses, until Ctrl-C.
+
+    The addresses come as variables that lanebridge and celery read. Both servers are gone afterwards, with all that
+    was in them.
+
+    \b
+    Examples:
+      lanebridge dev
+      lanebridge dev > addresses &    then: export $(cat addresses)
+    """
     from bridge.devstack import DevStack
 
     asked_to_stop = threading.Event()

@@ -1,0 +1,85 @@
+"""The command line in this process, on apps that a test writes itself."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli.main import bridge_group
+from bridge.devstack import RedisServer
+
+Cli = Callable[..., Result]
+WriteApp = Callable[..., str]
+
+_serial = itertools.count(1)
+
+#: an app without faults, whose servers are nowhere
+GOOD = """
+    from celery import Celery
+    from bridge import Batch, BatchTask, Bridge
+
+    app = Celery(__name__, broker="redis://:hunter2@127.0.0.1:1/0", set_as_current=False)
+    bridge = Bridge(app, group_id="g")
+
+    @app.task(base=BatchTask)
+    def store(batch: Batch) -> None: ...
+
+    bridge.pipeline("orders", chain=store.s())
+"""
+
+
+@pytest.fixture
+def clean_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable speaks of servers of somebody else."""
+    for name in [name for name in os.environ if name.startswith(("BRIDGE_", "CELERY_", "FLOWER_"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def write_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriteApp]:
+    """`write_app(source)` gives the name of a new module; with `package=True` the source is its `celery` module."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names: list[str] = []
+
+    def write(source: str = GOOD, *, package: bool = False) -> str:
+        names.append(f"written_app_{next(_serial)}")
+        path = tmp_path / names[-1]
+        if package:
+            path.mkdir()
+            (path / "__init__.py").touch()
+        (path / "celery.py" if package else path.with_suffix(".py")).write_text(textwrap.dedent(source))
+        return names[-1]
+
+    yield write
+    for name in [module for module in sys.modules if module.startswith(tuple(names) or "written_app_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def cli(clean_env: None) -> Iterator[Cli]:
+    """`cli("lanes", "--json")` runs a command; what it does to logging is undone."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.getLogger("bridge").level
+    runner = CliRunner()
+
+    def run(*arguments: str) -> Result:
+        return runner.invoke(bridge_group, arguments, prog_name="lanebridge")
+
+    yield run
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    logging.getLogger("bridge").setLevel(before[2])
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The session's Redis."""
+    return redis_server.url
