@@ -90,9 +90,14 @@ def run(plan: Plan, *, until_idle: bool = False) -> int:
 def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:
     parts = assemble(plan, bridge_id(), ending.broken)
     watching = Watching(plan, parts, ending, until_idle=until_idle)
-    watching.introduce()
+
+    def stopping() -> bool:
+        watching.look_at_start()
+        return ending.asked
+
     try:
-        parts.begin(lambda: ending.asked)
+        watching.introduce()
+        parts.begin(stopping)
         watching.start()
         while not ending.asked:
             parts.loop.turn()

@@ -12,7 +12,7 @@ from bridge.core.view import view
 from bridge.ops.health import HealthInput
 from bridge.ops.http import HttpServer
 from bridge.ops.snapshot import Snapshot
-from bridge.ops.state import state_document
+from bridge.ops.state import State, state_document
 from bridge.records import TopicPartition
 from bridge.runtime.asker import AskEnds
 from bridge.runtime.assembly import Parts
@@ -54,13 +54,17 @@ class Watching:
         )
 
     def introduce(self) -> None:
-        """The first line of the log: who runs."""
+        """Say who runs, and open the HTTP port: a bridge that still waits for its services is alive, not ready."""
         logger.info("%s", self._who(), extra={"action": "start"})
-
-    def start(self) -> None:
-        """Open the HTTP port, watch for the end of the work."""
         if self._http is not None:
             self._http.start()
+
+    def look_at_start(self) -> None:
+        """Between two looks at the services that it waits for."""
+        self._snapshot.update(State(), HealthInput(last_turn=time.monotonic(), joined=False))
+
+    def start(self) -> None:
+        """Watch for the end of the work."""
         if self._idle is not None:
             self._idle.start()
 
