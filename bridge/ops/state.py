@@ -25,7 +25,7 @@ class UnreadableState(LanebridgeError):
     """A bridge of the group publishes its state in another form: run one version of lanebridge in the whole group."""
 
     def __init__(self, detail: object) -> None:
-        super().__init__(f"{UnreadableState.__doc__} ({detail})")
+        super().__init__(f"{str(UnreadableState.__doc__).removesuffix('.')} ({detail})")
 
 
 class InFlight(msgspec.Struct, frozen=True):

@@ -1,0 +1,146 @@
+"""`lanebridge lanes`: the whole group's lanes from what its bridges have published to a real Redis."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import redis
+
+from bridge.core.view import LaneState
+from bridge.entries import Owner
+from bridge.ledger.ledger import Ledger
+from bridge.ops.state import Bridge, State, encode_state
+from bridge.records import TopicPartition
+from tests.cli.conftest import GOOD, Cli, WriteApp
+from tests.ops.samples import ACTIVE, IDLE, RUNNING, TP, WALL_MS, document, with_lane
+from tests.ops.test_state import LANE_FIELDS
+
+
+@pytest.fixture
+def app(write_app: WriteApp, redis_url: str, group_name: str) -> str:
+    """An app whose ledger is the session's Redis, with a group of this test alone."""
+    return write_app(GOOD.replace("redis://:hunter2@127.0.0.1:1/0", redis_url).replace('"g"', repr(group_name)))
+
+
+@pytest.fixture
+def ledger(redis_url: str, group_name: str) -> Ledger:
+    """Where bridges publish."""
+    return Ledger(redis.Redis.from_url(redis_url), group_name)
+
+
+def publish(ledger: Ledger, *states: State) -> None:
+    for state in states:
+        ledger.publish_state(state.bridges[0].id, encode_state(state), 60.0)
+
+
+def rows(output: str) -> list[list[str]]:
+    """The table's rows, without the sum and the head."""
+    lines = output.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("─"))
+    return [line.split() for line in lines[start + 1 :] if line.strip()]
+
+
+def test_json_is_the_merged_state_of_all_bridges_with_the_public_fields(cli: Cli, app: str, ledger: Ledger) -> None:
+    other = document(replace(ACTIVE, tp=TopicPartition("orders", 2), lanes=(IDLE,)), bridge="bridge-b", ends={})
+    publish(ledger, document(ACTIVE), other)
+    result = cli("lanes", "-A", app, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = json.loads(result.stdout)
+    assert [tuple(lane) for lane in found["lanes"]] == [LANE_FIELDS] * 2
+    assert [(lane["partition"], lane["owner"], lane["state"], lane["lag"]) for lane in found["lanes"]] == [
+        (1, "bridge-a", "running", 20),
+        (2, "bridge-b", "idle", None),
+    ]
+    assert found["lanes"][0]["in_flight"] == {
+        "chain": "g.orders-1.80-89.7-1",
+        "link": 1,
+        "worker": "host.1",
+        "age_seconds": 2.0,
+    }
+    assert [bridge["id"] for bridge in found["bridges"]] == ["bridge-a", "bridge-b"]
+
+
+def test_without_a_bridge_json_is_an_empty_document(cli: Cli, app: str) -> None:
+    result = cli("lanes", "-A", app, "--json")
+    assert (result.exit_code, json.loads(result.stdout)["lanes"]) == (0, [])
+
+
+def test_without_a_bridge_the_table_says_so_and_what_to_do(cli: Cli, app: str, group_name: str) -> None:
+    result = cli("lanes", "-A", app)
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"No bridge of group {group_name} is running: none has published its state in the last seconds. "
+        "Start one with: lanebridge run\n"
+    )
+
+
+def test_the_table_sums_up_and_shows_what_each_lane_does(cli: Cli, app: str, ledger: Ledger, group_name: str) -> None:
+    publish(ledger, document(ACTIVE))
+    result = cli("lanes", "-A", app)
+    assert (result.exit_code, result.stderr) == (0, "")
+    first = result.stdout.splitlines()[0]
+    assert first == (f"Group {group_name}: 1 bridge, 1 partition, 1 lane (1 running); lag 20 records, oldest 1.5 s")
+    (row,) = rows(result.stdout)
+    assert row[:11] == ["orders[1]", "0", "running", "20", "1.5", "s", "80", "100", "4", "2", "lane-0"]
+    assert " ".join(row[11:]) == RUNNING.reason
+
+
+def test_lanes_in_trouble_come_first_then_the_oldest(cli: Cli, app: str, ledger: Ledger) -> None:
+    states: list[LaneState] = [
+        "idle", "filling", "running", "adopting", "retrying", "paused", "stalled", "stopped",
+    ]  # fmt: skip
+    lanes = [replace(IDLE, lane=index, state=state) for index, state in enumerate(states)]
+    lanes.append(replace(IDLE, lane=8, state="stopped", oldest_timestamp_ms=WALL_MS - 60_000, buffered=1))
+    publish(ledger, document(replace(ACTIVE, lanes=tuple(lanes))))
+    order = [int(row[1]) for row in rows(cli("lanes", "-A", app).stdout)]
+    assert order == [8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_what_is_not_known_is_a_question_mark(cli: Cli, app: str, ledger: Ledger) -> None:
+    young = replace(ACTIVE, committed=None, position=None, fetched=None, lanes=(replace(IDLE, state="adopting"),))
+    publish(ledger, document(young, ends={}))
+    (row,) = rows(cli("lanes", "-A", app).stdout)
+    assert row[:9] == ["orders[1]", "0", "adopting", "?", "-", "?", "?", "0", "-"]
+
+
+def test_a_bridge_that_cannot_reach_something_says_so_above_the_table(cli: Cli, app: str, ledger: Ledger) -> None:
+    state = document(ACTIVE)
+    trouble = "the Celery broker cannot be reached"
+    publish(ledger, State(state.lanes, state.partitions, (Bridge("bridge-a", WALL_MS, 1, trouble),)))
+    assert f"Bridge bridge-a: {trouble}" in cli("lanes", "-A", app).stdout.splitlines()
+
+
+def test_of_a_partition_that_two_bridges_publish_the_true_owner_is_shown(cli: Cli, app: str, ledger: Ledger) -> None:
+    publish(ledger, document(ACTIVE), document(replace(ACTIVE, owner=Owner(8, "b")), bridge="bridge-b"))
+    found = json.loads(cli("lanes", "-A", app, "--json").stdout)
+    assert [(lane["partition"], lane["owner"]) for lane in found["lanes"]] == [(TP.partition, "bridge-b")]
+
+
+def test_hostile_text_cannot_break_the_table(cli: Cli, app: str, ledger: Ledger) -> None:
+    publish(ledger, with_lane(state="stopped", reason="[bold]boom[/bold]\nsecond \x1b[31mline"))
+    (row,) = rows(cli("lanes", "-A", app).stdout)
+    assert " ".join(row[11 - 1 :]).endswith("[bold]boom[/bold] | second \\x1b[31mline")
+
+
+def test_another_groups_lanes_are_not_shown(cli: Cli, app: str, redis_url: str, group_name: str) -> None:
+    publish(Ledger(redis.Redis.from_url(redis_url), f"{group_name}-other"), document(ACTIVE))
+    assert json.loads(cli("lanes", "-A", app, "--json").stdout)["lanes"] == []
+    found = cli("lanes", "-A", app, "--json", "--group-id", f"{group_name}-other")
+    assert len(json.loads(found.stdout)["lanes"]) == 1
+
+
+def test_a_redis_that_does_not_answer_is_a_fatal_error_without_its_password(cli: Cli, write_app: WriteApp) -> None:
+    result = cli("lanes", "-A", write_app())
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: the ledger (ledger_url redis://:***@127.0.0.1:1/0) cannot be read: ")
+    assert line.endswith("Start Redis, or set BRIDGE_LEDGER_URL to the Redis that the bridge uses")
+
+
+def test_a_state_of_another_version_is_a_fatal_error_that_says_so(cli: Cli, app: str, ledger: Ledger) -> None:
+    ledger.publish_state("bridge-x", b'{"format": 99}', 60.0)
+    result = cli("lanes", "-A", app)
+    assert result.exit_code == 1
+    assert "run one version of lanebridge in the whole group (format 99, this version knows 1)" in result.stderr
