@@ -18,8 +18,18 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from bridge.errors import LanebridgeError
 from bridge.kafka.commits import Answer, Answered, CommitBook, CommitEntry
-from bridge.kafka.errors import ErrorFilter, FatalKafkaError, code_of, error_of, fatal, refused_option
-from bridge.kafka.fetching import Fetch, runs_of, set_events_apart
+from bridge.kafka.errors import (
+    BrokerError,
+    ErrorFilter,
+    FatalKafkaError,
+    code_of,
+    error_of,
+    explain,
+    fatal,
+    refused_option,
+    unreadable_headers,
+)
+from bridge.kafka.fetching import Fetch, rows_of, runs_of, set_events_apart
 from bridge.kafka.profile import ConsumerSettings, consumer_profile
 from bridge.records import OFFSET, TopicPartition
 
@@ -29,7 +39,7 @@ logger = logging.getLogger(__name__)
 _client_logger = logging.getLogger("bridge.kafka.client")
 
 #: seconds for which a seek is tried again before the partition is taken and given anew
-_SEEK_PATIENCE_S = 1.0
+_SEEK_PATIENCE_S = 0.2
 
 
 class FetchInterrupted(LanebridgeError):
@@ -68,9 +78,9 @@ class Consumer:
         self._assigned: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}  # started partitions: the offset that comes next
         self._paused: set[TopicPartition] = set()
-        self._halted: set[TopicPartition] = set()  # the client has stopped fetching these; a seek would fail
         self._unsettled: dict[TopicPartition, float] = {}  # seeks to be tried again, and until when
-        self._problems: list[KafkaError] = []
+        self._problems: list[BrokerError] = []
+        self._fatal: FatalKafkaError | None = None
         self._callback_error: BaseException | None = None
         self._in_callback = False
         self._closing = False
@@ -188,39 +198,40 @@ class Consumer:
         if records:
             self._sort_records(records, fetch, ahead)
         for event in events:
-            self._sort_event(event, fetch, ahead)
+            self._sort_event(event, fetch)
         if fetch.runs or fetch.ends:
             self._filter.hear()
         self._report_problems(fetch)
         return fetch, ahead
 
     def _sort_records(self, records: list[Message], fetch: Fetch, ahead: dict[TopicPartition, int]) -> None:
-        for place, rows in runs_of(records):
+        for place, run in runs_of(records):
             tp = TopicPartition._make(place)
             if tp in self._next:  # else it was revoked in the meantime, or is not started
+                rows, unreadable = rows_of(run)
                 ahead[tp] = rows[-1][OFFSET] + 1
                 fetch.runs.append((tp, rows))
+                if unreadable:
+                    self._problems.append(unreadable_headers(tp, unreadable))
 
-    def _sort_event(self, event: Message, fetch: Fetch, ahead: Mapping[TopicPartition, int]) -> None:
+    def _sort_event(self, event: Message, fetch: Fetch) -> None:
         error, tp = event.error(), _partition_of(event)
         code = error.code() if error is not None else KafkaError.NO_ERROR
         if code == KafkaError._PARTITION_EOF:
-            offset = event.offset() or 0
-            if tp in self._next and ahead.get(tp, 0) <= offset:  # else records have come since, or it is not started
-                fetch.ends.append((tp, offset))
+            if tp in self._next:
+                fetch.ends.append((tp, event.offset() or 0))
         elif code == KafkaError._AUTO_OFFSET_RESET:
             if tp in self._next:
-                self._halted.add(tp)
                 fetch.missing.append(tp)
         elif error is not None and not _is_empty_pattern(event):
-            self._problems.append(error)
+            self._on_error(error)
 
     def _report_problems(self, fetch: Fetch) -> None:
+        if self._fatal is not None:
+            raise self._fatal
         problems, self._problems = self._problems, []
-        for error in problems:
-            if error.fatal() or error.code() == KafkaError._FATAL:
-                raise fatal(error, self._settings)
-            if (report := self._filter.admit(error)) is not None:
+        for problem in problems:
+            if (report := self._filter.admit(problem)) is not None:
                 fetch.errors.append(report)
         if (news := self._filter.recovered()) is not None:
             fetch.errors.append(news)
@@ -237,9 +248,7 @@ class Consumer:
 
     def _deliver_from(self, tp: TopicPartition, offset: int) -> None:
         self._next[tp] = offset
-        if tp in self._halted:
-            self._assign_anew(tp)
-        elif not self._seek(tp):
+        if not self._seek(tp):
             self._unsettled.setdefault(tp, self._clock() + _SEEK_PATIENCE_S)
 
     def _seek(self, tp: TopicPartition) -> bool:
@@ -252,14 +261,14 @@ class Consumer:
             if offset == 0:
                 self._client.seek(_place(tp, 1))
             self._client.seek(_place(tp, offset))
-        except KafkaException as error:  # the client has not begun with the partition, or has stopped it
+        except KafkaException as error:  # the client has not begun with the partition, or an offset was missing
             logger.debug("%s: seek to %d: %s", tp, offset, error, extra={"action": "seek_refused"})
             return False
         self._unsettled.pop(tp, None)
         return True
 
     def _settle(self) -> None:
-        """Try seeks again that came before the client had begun with the partition."""
+        """Try seeks again that came before the client had begun with the partition, but not for ever."""
         for tp, deadline in list(self._unsettled.items()):
             if not self._seek(tp) and self._clock() > deadline:
                 self._assign_anew(tp)
@@ -272,7 +281,6 @@ class Consumer:
         self._client.incremental_assign([_place(tp, self._next[tp])])
         if tp not in self._paused:
             self._client.resume([_place(tp)])
-        self._halted.discard(tp)
         self._unsettled.pop(tp, None)
 
     # --- the client's callbacks --------------------------------------------------------------------------------------
@@ -289,13 +297,14 @@ class Consumer:
             self._in_callback = False
 
     def _on_assign(self, client: ck.Consumer, partitions: list[ck.TopicPartition]) -> None:
+        tps = _partitions_of(partitions)
+        # an offset of our own: with the committed one the client would ask, and may wait for the answer for ever
+        places = [_place(tp, 0) for tp in tps]
         with self._guarded():
-            tps = _partitions_of(partitions)
-            # an offset of our own: with the committed one the client would ask, and may wait for the answer for ever
-            places = [_place(tp, 0) for tp in tps]
             client.incremental_assign(places)
             if places:
                 client.pause(places)
+        with self._guarded():
             self._assigned.update(tps)
             if not self._closing:
                 self._callbacks.on_assign(tps)
@@ -330,7 +339,6 @@ class Consumer:
         self._assigned.discard(tp)
         self._next.pop(tp, None)
         self._paused.discard(tp)
-        self._halted.discard(tp)
         self._unsettled.pop(tp, None)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[ck.TopicPartition]) -> None:
@@ -342,7 +350,11 @@ class Consumer:
                 self._callbacks.on_commit(answers)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._problems.append(error)
+        with self._guarded():
+            if error.fatal() or error.code() == KafkaError._FATAL:
+                self._fatal = self._fatal or fatal(error, self._settings)
+            else:
+                self._problems.append(explain(error, self._settings))
 
 
 def _place(tp: TopicPartition, offset: int = ck.OFFSET_INVALID) -> ck.TopicPartition:

@@ -6,15 +6,19 @@ minute; no text holds a secret.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from confluent_kafka import KafkaError, KafkaException
 
 from bridge.errors import ConfigurationError, LanebridgeError
 from bridge.kafka.profile import ConsumerSettings, without_secrets
+from bridge.records import TopicPartition
+
+logger = logging.getLogger(__name__)
 
 #: seconds for which an error that goes on is not reported again
 REPORT_INTERVAL_S = 60.0
@@ -81,6 +85,17 @@ def explain(error: KafkaError, settings: ConsumerSettings) -> BrokerError:
     return BrokerError(code, broker, text, _remedy(code, settings))
 
 
+def unreadable_headers(tp: TopicPartition, offsets: Sequence[int]) -> BrokerError:
+    """The report of records that are delivered without their headers."""
+    logger.debug("%s: headers not readable at offsets %s", tp, offsets, extra={"action": "headers_unreadable"})
+    return BrokerError(
+        "_BAD_MSG",
+        "",
+        f"{tp} holds records with a header name that is not UTF-8: they are delivered without their headers",
+        "correct the producer; the offsets are in the log at level DEBUG",
+    )
+
+
 def fatal(error: KafkaError, settings: ConsumerSettings) -> FatalKafkaError:
     """The exception for an error after which the client works no more."""
     known = explain(error, settings)
@@ -108,10 +123,9 @@ class ErrorFilter:
         self._all_down = self._heard = False
         self._failed_at = clock()
 
-    def admit(self, error: KafkaError) -> BrokerError | None:
+    def admit(self, known: BrokerError) -> BrokerError | None:
         """The report, or None when it would be a repetition."""
         now = self._failed_at = self._clock()
-        known = explain(error, self._settings)
         is_outage = known.code == "_ALL_BROKERS_DOWN"
         self._all_down, self._heard = self._all_down or is_outage, False
         key = (known.code, "" if is_outage else known.broker or known.text)
@@ -121,7 +135,7 @@ class ErrorFilter:
             return None
         self._forget_old(now)
         self._reported[key] = (now, 0)
-        return replace(known, remedy=f"{known.remedy}; the bridge goes on trying".lstrip("; "), repeats=repeats)
+        return replace(known, repeats=repeats)
 
     def hear(self) -> None:
         """Something came from a broker, or from what the client had fetched ahead."""

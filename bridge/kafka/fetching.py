@@ -15,7 +15,7 @@ from typing import Any, cast
 from confluent_kafka import Message
 
 from bridge.kafka.errors import BrokerError
-from bridge.records import Headers, Row, TopicPartition
+from bridge.records import OFFSET, Headers, Row, TopicPartition
 
 _milliseconds = itemgetter(1)
 
@@ -44,23 +44,23 @@ def set_events_apart(messages: list[Message]) -> tuple[list[Message], list[Messa
     return [message for message, error in pairs if not error], [message for message, error in pairs if error]
 
 
-def runs_of(records: Sequence[Message]) -> Iterator[tuple[tuple[str, int], list[Row]]]:
-    """Neighbouring records of the same partition, as rows."""
-    found = zip(map(Message.topic, records), map(Message.partition, records), strict=True)
-    places = cast("list[tuple[str, int]]", list(found))
-    if places.count(places[0]) == len(places):  # the client hands out long runs of one partition
-        yield places[0], rows_of(records)
+def runs_of(records: Sequence[Message]) -> Iterator[tuple[tuple[str, int], Sequence[Message]]]:
+    """Neighbouring records of the same partition."""
+    topics = cast("list[str]", list(map(Message.topic, records)))
+    partitions = cast("list[int]", list(map(Message.partition, records)))
+    if partitions.count(partitions[0]) == topics.count(topics[0]) == len(records):
+        yield (topics[0], partitions[0]), records  # the usual case: the client hands out long runs
         return
     start = 0
-    for place, group in groupby(places):
+    for place, group in groupby(zip(topics, partitions, strict=True)):
         end = start + len(list(group))
-        yield place, rows_of(records[start:end])
+        yield place, records[start:end]
         start = end
 
 
-def rows_of(records: Sequence[Message]) -> list[Row]:
-    """The records' rows, byte for byte what was produced."""
-    found = list(map(Message.headers, records))
+def rows_of(records: Sequence[Message]) -> tuple[list[Row], list[int]]:
+    """The records' rows, byte for byte what was produced, and the offsets of those whose headers cannot be read."""
+    found, unreadable = _headers(records)
     headers: Iterator[Headers] = map(_frozen, found) if any(found) else repeat(())
     columns = zip(
         map(Message.offset, records),
@@ -70,7 +70,23 @@ def rows_of(records: Sequence[Message]) -> list[Row]:
         headers,
         strict=False,
     )
-    return cast("list[Row]", list(columns))
+    rows = cast("list[Row]", list(columns))
+    return rows, [rows[index][OFFSET] for index in unreadable]
+
+
+def _headers(records: Sequence[Message]) -> tuple[list[Any], list[int]]:
+    """The headers of all records, and the indices of those that have a name that is not UTF-8: the client fails at
+    these, and what it gives for them when asked again must not be touched (its tuples have holes)."""
+    found: list[Any] = []
+    unreadable: list[int] = []
+    remaining = map(Message.headers, records)
+    while len(found) < len(records):
+        try:
+            found.extend(remaining)  # keeps what came before an exception, and goes on after it
+        except SystemError:
+            unreadable.append(len(found))
+            found.append(None)
+    return found, unreadable
 
 
 def _frozen(headers: Any) -> Headers:

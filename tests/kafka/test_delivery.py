@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from bridge.devstack import KafkaServer
 from bridge.records import HEADERS, KEY, TIMESTAMP, VALUE, TopicPartition
 from tests.kafka.member import PROTOCOLS, Member, numbered, produce, recovering_turn, run_until, settings_for
+from tests.kafka.raw_headers import produce_with_header
 
 MakeTopic = Callable[..., str]
 protocols = pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -137,6 +138,30 @@ def test_a_record_arrives_byte_for_byte(
             (("a", b"1"), ("a", None), ("ü", b""), ("a", b"\xff\x00")),
             (),
         ]
+
+
+def test_a_header_name_that_is_not_utf_8_costs_that_record_its_headers_and_nobody_else_anything(
+    kafka: KafkaServer, make_topic: MakeTopic, topic_name: str, group_name: str
+) -> None:
+    topic = make_topic(topic_name)
+    tp = TopicPartition(topic, 0)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for value, name in ((b"first", b"\xff"), (b"second", b"\xfe")):
+        producer.produce(topic, value=b"before " + value, headers=[("a", b"1")])
+        assert producer.flush(30.0) == 0
+        produce_with_header(kafka.bootstrap_servers, topic, value, name)
+    produce(kafka.bootstrap_servers, topic, [b"last"])
+    with Member(settings_for(kafka.bootstrap_servers, group_name), [topic]) as member:
+        run_until(lambda: tp in member.ends, member)
+
+        assert [(row[VALUE], row[HEADERS]) for row in member.rows[tp]] == [
+            (b"before first", (("a", b"1"),)),
+            (b"first", ()),
+            (b"before second", (("a", b"1"),)),
+            (b"second", ()),
+            (b"last", ()),
+        ]
+        assert "header name that is not UTF-8" in str(member.errors[0])
 
 
 def test_aborted_records_are_skipped_and_the_end_lies_behind_the_control_record(

@@ -17,12 +17,12 @@ class Clock:
         return self.now
 
 
-def refused(broker: str) -> KafkaError:
+def refused(broker: str) -> BrokerError:
     text = f"{broker}/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)"
-    return KafkaError(KafkaError._TRANSPORT, text)
+    return explain(KafkaError(KafkaError._TRANSPORT, text), SETTINGS)
 
 
-ALL_DOWN = KafkaError(KafkaError._ALL_BROKERS_DOWN, "3/3 brokers are down")
+ALL_DOWN = explain(KafkaError(KafkaError._ALL_BROKERS_DOWN, "3/3 brokers are down"), SETTINGS)
 
 
 def test_the_same_error_of_the_same_broker_is_told_once_a_minute_with_its_repeats() -> None:
@@ -44,7 +44,8 @@ def test_another_broker_and_another_error_are_news() -> None:
 
     assert errors.admit(refused("kafka-1:9092"))
     assert errors.admit(refused("kafka-2:9092"))
-    assert errors.admit(KafkaError(KafkaError._AUTHENTICATION, "sasl_ssl://kafka-1:9092/1: Authentication failed"))
+    login = KafkaError(KafkaError._AUTHENTICATION, "sasl_ssl://kafka-1:9092/1: Authentication failed")
+    assert errors.admit(explain(login, SETTINGS))
     assert errors.admit(refused("kafka-2:9092")) is None
 
 

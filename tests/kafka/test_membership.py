@@ -194,5 +194,6 @@ def test_two_members_with_one_static_name_end_with_a_fatal_error_that_names_it(
 
             if protocol == "classic":  # the old one is fenced; with the new protocol it is the new one
                 old.consumer.commit({TopicPartition(topic, 0): Entry(1, 0)})
-                run_until(lambda: old.answers, old)
+                with pytest.raises(FatalKafkaError):
+                    run_until(lambda: False, old)
                 assert [answer for _, (_, _, answer, _) in old.answers] == ["fenced"]
