@@ -16,7 +16,7 @@ from celery import bootsteps, concurrency
 from celery.worker import state
 
 from bridge.entries import Heartbeat
-from bridge.workers.identity import PULSE, Pulse
+from bridge.workers.identity import BEAT, PULSE, Pulse
 from bridge.workers.installed import WorkerSettings
 from bridge.workers.refusals import lane_tasks
 from bridge.workers.tasks import LaneTask
@@ -79,7 +79,7 @@ class HeartbeatThread:
         self._guarded(self._write)
 
     def _write(self) -> None:
-        begun, before = time.monotonic(), self._pulse.last_beat
+        begun, before = time.monotonic(), self._pulse.values[BEAT]
         gone = bool(before) and not self._ledger.is_alive(self._worker)
         self._ledger.write_heartbeat(self._describe(), self._settings.worker_timeout)
         if gone or (before and time.monotonic() - before > self._settings.worker_timeout):

@@ -18,7 +18,8 @@ WORKER_ID = "LANEBRIDGE_WORKER_ID"
 #: where it is that the pool's processes ignore SIGTERM: the process id of their worker's main process
 _IGNORES_SIGTERM = "LANEBRIDGE_POOL_IGNORES_SIGTERM"
 
-_LAPSES, _BEAT = range(2)
+#: where what lies in a pulse's `values`
+LAPSES, BEAT = range(2)
 
 
 def name_worker(hostname: str) -> str:
@@ -56,25 +57,16 @@ class Pulse:
     """
 
     def __init__(self) -> None:
-        self._values = memoryview(mmap.mmap(-1, 16)).cast("d")
+        #: how often the heartbeat was gone, and when it was last written (0.0: never)
+        self.values = memoryview(mmap.mmap(-1, 16)).cast("d")
 
     def beat(self, now: float) -> None:
         """The heartbeat was written."""
-        self._values[_BEAT] = now
+        self.values[BEAT] = now
 
     def lapse(self) -> None:
         """The heartbeat was gone: what was claimed before may have been given to somebody else."""
-        self._values[_LAPSES] += 1
-
-    @property
-    def lapses(self) -> float:
-        """How often the heartbeat was found gone; an integer."""
-        return self._values[_LAPSES]
-
-    @property
-    def last_beat(self) -> float:
-        """When the heartbeat was last written; 0.0: never."""
-        return self._values[_BEAT]
+        self.values[LAPSES] += 1
 
 
 #: this worker's pulse, made before the pool forks

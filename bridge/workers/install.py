@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 
+from bridge.errors import ConfigurationError
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
 from bridge.workers.errors import WorkerRefused
 from bridge.workers.heartbeat import HeartbeatThread, describe_worker
 from bridge.workers.identity import ignores_sigterm, name_worker, worker_id
-from bridge.workers.installed import WorkerSettings, remember, serves_lanes, settings_of
+from bridge.workers.installed import WorkerSettings, connection_of, remember, serves_lanes, settings_of
 from bridge.workers.refusals import refusals
 from bridge.workers.unknown import report_unknown_task
 
@@ -54,7 +56,10 @@ class LaneStep(bootsteps.Step):
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        settings_of(worker.app)
+        try:
+            connection_of(worker.app)
+        except (ConfigurationError, ValueError) as error:
+            raise WorkerRefused(f"This worker cannot serve lanes: {error}") from error
         found = refusals(worker.app)
         if found:
             raise WorkerRefused("This worker cannot serve lanes:\n" + "\n".join(f"- {text}" for text in found))
@@ -62,9 +67,10 @@ class LaneStep(bootsteps.Step):
 
 
 def _on_start(instance: Any, **_: Any) -> None:
-    """Before -Q is applied."""
+    """Before -Q is applied. Celery swallows what this raises: bad settings are for LaneStep to tell."""
     if serves_lanes(instance.app):
-        add_lane_queues(instance.app, settings_of(instance.app).lane_queues)
+        with suppress(ConfigurationError):
+            add_lane_queues(instance.app, settings_of(instance.app).lane_queues)
 
 
 def _on_ready(sender: Any, **_: Any) -> None:

@@ -22,7 +22,7 @@ from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import ClaimAnswer
 from bridge.ledger.payload import Payload, decode
 from bridge.workers.errors import ClaimRefused, LedgerSilent, LinkFailed, RecordFailed, RetryAsked
-from bridge.workers.identity import PULSE, Pulse, worker_id
+from bridge.workers.identity import BEAT, LAPSES, PULSE, Pulse, worker_id
 from bridge.workers.installed import Connection
 from bridge.workers.outcomes import Conclusion, Place, Stop, conclude, stop_at
 
@@ -46,11 +46,12 @@ class Delivery:
         self._settings = connection.settings
         self._worker = worker_id()
         self._nonce = secrets.token_hex(8)
-        self._pulse = pulse
-        self._lapses = pulse.lapses
+        self._pulse = pulse.values
+        self._lapses = self._pulse[LAPSES]
+        self._timeout = connection.settings.worker_timeout
         self._trusted_until = self._silent_until = 0.0
         #: seconds between two questions to the ledger while the heartbeat is not known to be fresh
-        self._pause = connection.settings.worker_timeout / 3
+        self._pause = self._timeout / 3
 
     def claim(self) -> Payload:
         """The link's records, if this delivery may run it. Raises ClaimRefused, UnknownFormat."""
@@ -71,9 +72,8 @@ class Delivery:
         Asks nobody as long as the worker's heartbeat is fresh and was not gone since the claim.
         """
         now = time.monotonic()
-        if self._pulse.lapses == self._lapses and (
-            now < self._trusted_until or now - self._pulse.last_beat < self._settings.worker_timeout
-        ):
+        pulse = self._pulse
+        if pulse[LAPSES] == self._lapses and (now - pulse[BEAT] < self._timeout or now < self._trusted_until):
             return
         if now >= self._silent_until:
             self._confirm()
@@ -88,7 +88,7 @@ class Delivery:
 
     def _confirm(self) -> None:
         try:
-            lapses, answer = self._pulse.lapses, self._ask()
+            lapses, answer = self._pulse[LAPSES], self._ask()
         except (redis.RedisError, OSError) as error:
             logger.debug("claim not confirmed (%s), going on", error, extra={"action": "ledger_away"})
             self._silent_until = time.monotonic() + self._pause

@@ -6,7 +6,7 @@ that is not the last passes on what is left; nothing left, or the last link: the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -79,14 +79,20 @@ def conclude(
     if stop is not None:
         carried = Carried(stop.failure, carried.rejected, stop.delay)
     end = carried.failure.offset if carried.failure else place.last + 1
-    given = set(offsets) if rejected else ()
+    given = set(offsets) if rejected else set()
     here = {each.offset: each for each in rejected if each.offset < end and each.offset in given}
     before = [each for each in carried.rejected if each.offset < end]
     carried = replace(carried, rejected=tuple(sorted([*before, *here.values()], key=lambda each: each.offset)))
-    keep = [index for index, offset in enumerate(offsets) if offset < end and offset not in here]
+    keep = _left(offsets, end, here)
     if keep and not place.is_last:
         return Conclusion(None, keep, carried)
     return Conclusion(Outcome(_kind(keep, carried), end, *_reported(carried)), keep, carried)
+
+
+def _left(offsets: Sequence[int], end: int, rejected: Container[int]) -> Sequence[int]:
+    if not rejected and (not offsets or offsets[-1] < end):
+        return range(len(offsets))
+    return [index for index, offset in enumerate(offsets) if offset < end and offset not in rejected]
 
 
 def _kind(finished: Sequence[int], carried: Carried) -> OutcomeKind:

@@ -40,16 +40,8 @@ class Work:
     data: Sequence[object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The task's own code, ready to be called with a record or batch."""
-
-    run: Callable[..., Any]
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-
-    def __call__(self, subject: Any) -> Any:
-        return self.run(subject, *self.args, **self.kwargs)
+#: the task's own code, ready to be called with a record or batch
+Call = Callable[[Any], Any]
 
 
 class LaneTask(Task):
@@ -110,7 +102,7 @@ class LaneTask(Task):
         payload = delivery.claim()
         header = payload.header
         place = Place(handle.link, self.name, handle.link >= header.links, header.batches[-1].last)
-        work = self.work(payload, place, Call(self.run, args, kwargs), delivery)
+        work = self.work(payload, place, _bind(self.run, args, kwargs), delivery)
         goes_on = report(delivery, payload, place, work.stop, work.rejected, work.data)
         if not goes_on:
             self.request.chain = None
@@ -185,6 +177,12 @@ class BatchTask(LaneTask):
             if stop is not None:
                 return Work(stop, rejected)
         return Work(rejected=rejected)
+
+
+def _bind(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    if not args and not kwargs:
+        return run
+    return lambda subject: run(subject, *args, **kwargs)
 
 
 def _run_batch(call: Call, batch: Batch, place: Place) -> Stop | None:

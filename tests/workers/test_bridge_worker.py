@@ -54,11 +54,11 @@ def test_the_transport_keeps_no_copies_of_links_but_of_other_messages(
     assert standin.outcome(sent).kind == "ok"
 
 
-@pytest.mark.parametrize("pool", ["prefork", "solo", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", "solo", "threads", "prefork --pool-start-method spawn"])
 def test_a_sigterm_to_the_whole_process_group_lets_the_running_link_finish(
     start_worker: StartWorker, standin: StandIn, pool: str
 ) -> None:
-    worker = start(start_worker, standin, "-P", pool)
+    worker = start(start_worker, standin, "-P", *pool.split())
     sent = gated(standin)
     worker.signal_group(signal.SIGTERM)
     standin.open_gate("go")

@@ -7,7 +7,7 @@ import pytest
 
 from bridge.entries import Heartbeat
 from bridge.workers.heartbeat import HeartbeatThread
-from bridge.workers.identity import Pulse
+from bridge.workers.identity import BEAT, LAPSES, Pulse
 from bridge.workers.installed import WorkerSettings
 from tests.waiting import wait_until
 from tests.workers.fakes import FakeHeartbeats, away
@@ -72,9 +72,9 @@ def test_no_exception_ends_it_and_each_is_logged_once(
 
 def test_a_heartbeat_that_was_gone_is_a_lapse(registry: FakeHeartbeats, thread: HeartbeatThread, pulse: Pulse) -> None:
     thread.start()
-    assert (pulse.lapses, pulse.last_beat > 0) == (0, True)
+    assert (pulse.values[LAPSES], pulse.values[BEAT] > 0) == (0, True)
     registry.alive = False
-    wait_until(lambda: pulse.lapses > 0, what="a lapse")
+    wait_until(lambda: pulse.values[LAPSES] > 0, what="a lapse")
 
 
 def test_a_heartbeat_that_was_not_written_yet_is_no_lapse(
@@ -84,4 +84,4 @@ def test_a_heartbeat_that_was_not_written_yet_is_no_lapse(
     thread.start()
     registry.trouble = None
     wait_until(lambda: registry.beats, what="the first heartbeat")
-    assert pulse.lapses in (0, 1)
+    assert pulse.values[LAPSES] in (0, 1)

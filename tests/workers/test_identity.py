@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from bridge.workers.identity import WORKER_ID, Pulse, name_worker, worker_id
+from bridge.workers.identity import BEAT, LAPSES, WORKER_ID, Pulse, name_worker, worker_id
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_a_forked_child_sees_the_pulse_of_its_worker() -> None:
     child = os.fork()
     if not child:
         os.read(reading, 1)
-        os._exit(0 if (pulse.lapses, pulse.last_beat) == (1.0, 42.0) else 1)
+        os._exit(0 if (pulse.values[LAPSES], pulse.values[BEAT]) == (1.0, 42.0) else 1)
     pulse.lapse()
     pulse.beat(42.0)
     os.write(writing, b".")

@@ -89,6 +89,24 @@ def test_a_connection_is_made_once_and_asks_nobody(app: Celery) -> None:
     assert connection_of(app) is connection_of(app)
 
 
+@pytest.mark.parametrize("url", ["sentinel://localhost:26379/0", "localhost"])
+def test_a_worker_whose_ledger_has_an_impossible_address_does_not_start(app: Celery, url: str) -> None:
+    install(app, lambda: WorkerSettings(group_id="g", ledger_url=url))
+    app.conf.broker_url = "memory://"
+    with pytest.raises(WorkerRefused, match="cannot serve lanes"):
+        app.WorkController(hostname="w@t", pool_cls="solo")
+
+
+def test_a_worker_with_bad_settings_does_not_start(app: Celery) -> None:
+    def bad() -> WorkerSettings:
+        raise ConfigurationError("BRIDGE_LANE_QUEUES=many is no number")
+
+    install(app, bad)
+    app.conf.broker_url = "memory://"
+    with pytest.raises(WorkerRefused, match="BRIDGE_LANE_QUEUES=many is no number"):
+        app.WorkController(hostname="w@t", pool_cls="solo")
+
+
 def test_a_worker_with_a_refused_setting_does_not_start(app: Celery) -> None:
     install(app, lambda: SETTINGS)
     app.conf.broker_url = "memory://"

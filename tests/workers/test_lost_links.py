@@ -100,6 +100,17 @@ class TestStoredErrors:
         assert (entry.claim, entry.outcome) == (None, None)
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_link_that_waits_for_its_rate_limit_is_in_the_heartbeat(standin: StandIn) -> None:
+    assert standin.outcome(standin.send([link("limited")], rows(1))).kind == "ok"
+    waiting = link_id(standin.send([link("limited")], rows(2), lane=1).chain, 1)
+
+    def listed() -> bool:
+        return any(waiting in beat.links for beat in standin.ledger.heartbeats())
+
+    wait_until(listed, what="the waiting link in the heartbeat")
+
+
 def test_with_late_acks_and_redelivery_a_killed_child_is_reported_once_and_runs_once(
     start_worker: StartWorker, standin: StandIn
 ) -> None:

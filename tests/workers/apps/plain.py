@@ -148,3 +148,8 @@ def busy_records(record: Record, seconds: float) -> None:
     while time.monotonic() < deadline:
         time.sleep(0.01)
     logging.getLogger(__name__).info("busy_records %d", record.offset)
+
+
+@app.task(base=BatchTask, rate_limit="1/h")
+def limited(batch: Batch) -> None:
+    """One an hour."""
