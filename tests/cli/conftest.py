@@ -29,7 +29,7 @@ GOOD = """
     app = Celery(__name__, broker="redis://:hunter2@127.0.0.1:1/0", set_as_current=False)
     bridge = Bridge(app, group_id="g")
 
-    @app.task(base=BatchTask)
+    @app.task(base=BatchTask, shared=False)
     def store(batch: Batch) -> None: ...
 
     bridge.pipeline("orders", chain=store.s())
