@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 
 #: variables that speak of somebody's own servers
 _FOREIGN = ("BRIDGE_", "CELERY_", "FLOWER_", "LANEBRIDGE_")
+
+#: seconds after which a command that should end is given up
+_PATIENCE_S = 90.0
 
 
 def clean_environment() -> dict[str, str]:
@@ -68,10 +70,10 @@ class World:
         self._processes.append(process)
         return process
 
-    def run(self, name: str, *command: str, timeout: float = 60.0, cwd: Path | None = None, **env: str) -> Process:
+    def run(self, name: str, *command: str, cwd: Path | None = None, **env: str) -> Process:
         """Start a command and wait until it has ended."""
         process = self.start(name, *command, cwd=cwd, **env)
-        process.wait(timeout)
+        process.wait(_PATIENCE_S)
         return process
 
     def bridge(self, app: str, *options: str, **env: str) -> Process:
@@ -136,13 +138,3 @@ def await_line(process: Process, text: str, timeout: float = 60.0) -> None:
         return text in process.log.read_text(errors="replace")
 
     wait_until(written, timeout, f"{text!r} from {process.name}")
-
-
-def stop_all(processes: Iterable[Process]) -> None:
-    """SIGTERM to all, then wait for each: they end side by side."""
-    waiting = list(processes)
-    for process in waiting:
-        if process.exit_code is None:
-            process.signal(signal.SIGTERM)
-    for process in waiting:
-        process.stop()
