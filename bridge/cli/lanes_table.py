@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -32,6 +34,9 @@ _ORDER = {name: index for index, name in enumerate(STYLES)}
 #: columns of a table that is written to a file or a pipe
 _PLAIN_WIDTH = 200
 
+#: below this width the reason would have no room beside all columns
+_NARROW = 130
+
 
 def print_lanes(state: State, group: str) -> None:
     """Write the table to standard output, or say that no bridge runs."""
@@ -47,7 +52,7 @@ def print_lanes(state: State, group: str) -> None:
         if bridge.trouble:
             console.print(f"Bridge {bridge.id}: {one_line(bridge.trouble)}", style="red")
     if state.lanes:
-        console.print(_table(state))
+        console.print(lane_table(state, console.width))
 
 
 def worst_first(lanes: tuple[Lane, ...]) -> list[Lane]:
@@ -71,32 +76,45 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _table(state: State) -> Table:
+def lane_table(state: State, width: int) -> Table:
+    """A row per lane; `width` in characters decides how many columns there are."""
+    columns = COLUMNS if width >= _NARROW else tuple(column for column in COLUMNS if column.always)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("LANE", no_wrap=True)
-    table.add_column("STATE", no_wrap=True)
-    for name in ("LAG", "AGE", "COMMITTED", "END", "BUFFERED", "TRY"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("QUEUE", no_wrap=True)
+    for column in columns:
+        table.add_column(column.name, justify="right" if column.is_number else "left", no_wrap=True)
     table.add_column("WHY", ratio=1, overflow="fold")
     for lane in worst_first(state.lanes):
-        table.add_row(*_row(lane))
+        table.add_row(*(column.cell(lane) for column in columns), one_line(lane.reason))
     return table
 
 
-def _row(lane: Lane) -> list[str | Text]:
-    return [
-        one_line(f"{lane.topic}[{lane.partition}] {lane.lane}"),
-        Text(lane.state, style=STYLES[lane.state]),
-        _number(lane.lag),
-        "?" if lane.lag_seconds is None else span(lane.lag_seconds) if lane.lag_seconds else "-",
-        _number(lane.committed),
-        _number(lane.end),
-        _number(lane.buffered),
-        str(lane.attempt or "-"),
-        lane.queue,
-        one_line(lane.reason),
-    ]
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; a narrow terminal shows those that are there `always`."""
+
+    name: str
+    cell: Callable[[Lane], str | Text]
+    is_number: bool = True
+    always: bool = False
+
+
+def _age(lane: Lane) -> str:
+    if lane.lag_seconds is None:
+        return "?"
+    return span(lane.lag_seconds) if lane.lag_seconds else "-"
+
+
+COLUMNS = (
+    Column("LANE", lambda lane: one_line(f"{lane.topic}[{lane.partition}] {lane.lane}"), is_number=False, always=True),
+    Column("STATE", lambda lane: Text(lane.state, style=STYLES[lane.state]), is_number=False, always=True),
+    Column("LAG", lambda lane: _number(lane.lag), always=True),
+    Column("AGE", _age, always=True),
+    Column("COMMITTED", lambda lane: _number(lane.committed)),
+    Column("END", lambda lane: _number(lane.end)),
+    Column("BUFFERED", lambda lane: _number(lane.buffered)),
+    Column("TRY", lambda lane: str(lane.attempt or "-")),
+    Column("QUEUE", lambda lane: lane.queue, is_number=False),
+)
 
 
 def _number(value: int | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import redis
 
+from bridge.cli.lanes_table import lane_table
 from bridge.core.view import LaneState
 from bridge.entries import Owner
 from bridge.ledger.ledger import Ledger
@@ -116,6 +117,17 @@ def test_of_a_partition_that_two_bridges_publish_the_true_owner_is_shown(cli: Cl
     publish(ledger, document(ACTIVE), document(replace(ACTIVE, owner=Owner(8, "b")), bridge="bridge-b"))
     found = json.loads(cli("lanes", "-A", app, "--json").stdout)
     assert [(lane["partition"], lane["owner"]) for lane in found["lanes"]] == [(TP.partition, "bridge-b")]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (80, ["LANE", "STATE", "LAG", "AGE", "WHY"]),
+        (200, ["LANE", "STATE", "LAG", "AGE", "COMMITTED", "END", "BUFFERED", "TRY", "QUEUE", "WHY"]),
+    ],
+)
+def test_a_narrow_terminal_keeps_room_for_the_reason(width: int, columns: list[str]) -> None:
+    assert [column.header for column in lane_table(document(ACTIVE), width).columns] == columns
 
 
 def test_hostile_text_cannot_break_the_table(cli: Cli, app: str, ledger: Ledger) -> None:
