@@ -1,0 +1,130 @@
+"""What the pages say that can be compared with the code, and the README's own example, run word for word."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from redis import Redis
+
+from bridge.cli.main import COMMANDS
+from bridge.core.lane import TABLE, Phase, Signal
+from bridge.devstack import KafkaServer, RedisServer
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+        name, _, anchor = target.partition("#")
+        other = page.parent / name if name else page
+        assert other.exists(), target
+        headings = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
+        assert not anchor or anchor in map(_anchor, headings), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_only_commands_that_exist(page: Path) -> None:
+    named = re.findall(r"(?:^|[`/ ])lanebridge ([a-z]+)|celery -A \w+ bridge ([a-z]+)", page.read_text(), re.MULTILINE)
+    assert {first or second for first, second in named} <= set(COMMANDS)
+
+
+def test_the_architecture_shows_the_table_of_the_lanes_as_it_is() -> None:
+    (table,) = re.findall(r"\| From \|.*?\n\n", ARCHITECTURE, re.DOTALL)
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
+    shown = {
+        (Phase(row[0]), Signal[signal.upper()]): Phase(cell)
+        for row in rows
+        for signal, cell in zip(head[1:], row[1:], strict=True)
+        if cell
+    }
+    assert shown == TABLE
+
+
+def test_the_architecture_names_every_step_of_the_ledger() -> None:
+    scripts = {path.stem for path in (ROOT / "bridge" / "ledger" / "scripts").glob("[!_]*.lua")}
+    of_registries = {"register", "registered", "report_error"}
+    (steps,) = re.findall(r"### Steps\n(.*?)\n### ", ARCHITECTURE, re.DOTALL)
+    named = set(re.findall(r"^\| ([a-z_, ]+) \|", steps, re.MULTILINE)) | set(re.findall(r"`([a-z]+)`", steps))
+    assert {name for cell in named for name in cell.split(", ")} >= scripts - of_registries
+
+
+def test_the_architecture_gives_a_reason_for_every_dependency(project: dict[str, Any]) -> None:
+    (table,) = re.findall(r"## Dependencies\n(.*)", ARCHITECTURE, re.DOTALL)
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *(name for extra in extras.values() for name in extra)]
+    names = {re.split(r"[<>=\[]", text)[0] for text in wanted} - {"lanebridge"}
+    assert {name for name in names if name not in table and not name.startswith("types-")} == set()
+
+
+def test_the_architecture_shows_the_floors_as_they_are_held(project: dict[str, Any]) -> None:
+    (contract, *_) = project["tool"]["importlinter"]["contracts"]
+    held = [re.split(r" [:|] ", layer) for layer in contract["layers"]]
+    blocks = re.findall(r"```\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    (floors,) = [block for block in blocks if block.startswith("cli ")]
+    assert [sorted(line.split()) for line in floors.splitlines()] == [sorted(names) for names in held]
+
+
+def test_the_tutorial_shows_the_example_app_as_it_is() -> None:
+    source = (ROOT / "tasks" / "celery.py").read_text()
+    (app, tasks) = re.findall(r"```python\n((?:app = Celery|@app\.task).*?)```", TUTORIAL, re.DOTALL)
+    assert app in source
+    assert tasks in source
+
+
+@contextmanager
+def _running(*command: str, cwd: Path, environment: dict[str, str]) -> Iterator[Path]:
+    log = cwd / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_the_readmes_own_example_runs(
+    kafka: KafkaServer, redis_server: RedisServer, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    (example,) = re.findall(r"```python\n# orders\.py\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 15
+    (tmp_path / "orders.py").write_text(example)
+    make_topic("orders", partitions=2)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for amount in range(1, 11):
+        producer.produce("orders", json.dumps({"amount": amount}), partition=0)
+    assert producer.flush(30.0) == 0
+    database = redis_server.url.replace("/0", "/9")
+    environment = {**os.environ, "BRIDGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "CELERY_BROKER_URL": database}
+    lanebridge = [sys.executable, "-m", "bridge.cli"]
+    worker = [*lanebridge, "worker", "-A", "orders", "-P", "solo"]
+    with _running(*worker, cwd=tmp_path, environment=environment) as log:
+        run = [*lanebridge, "run", "-A", "orders", "--until-idle"]
+        answer = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
+        assert "<Batch orders[0] 0..9 (10 records)>: 55 in all" in log.read_text()
+    Redis.from_url(database).flushdb()
