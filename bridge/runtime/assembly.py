@@ -27,7 +27,7 @@ from bridge.runtime.loop import Loop
 from bridge.runtime.mail import Mailbox, Station
 from bridge.runtime.messages import ChainMessages
 from bridge.runtime.plan import PipelinePlan, Plan
-from bridge.runtime.publisher import Publisher
+from bridge.runtime.publisher import KeepEntries, Publisher
 from bridge.runtime.startup import Startup
 from bridge.runtime.sweeper import PublishState, Sweeper
 
@@ -78,7 +78,7 @@ class Parts:
     client: redis.Redis
     ledger: Ledger
     consumer: Consumer
-    publisher: Station[Effect]
+    publisher: Station[Effect | KeepEntries]
     asker: Station[AskKafka | AskEnds]
     sweeper: Station[ReadLanes | PublishState]
     listener: Listener
@@ -120,7 +120,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     )
     admin = Admin(kafka)
     publisher = Publisher(ledger, plan.app, bridge_id, topics.messages_of, mailbox.post)
-    publishing: Station[Effect] = Station("publisher", publisher.work, broken)
+    publishing: Station[Effect | KeepEntries] = Station("publisher", publisher.work, broken)
     asker = Asker(admin, mailbox.post)
     asking: Station[AskKafka | AskEnds] = Station("asker", asker.work, broken)
     sweeper = Sweeper(Ledger(connect(plan.ledger_url), settings.group_id), bridge_id, mailbox.post)

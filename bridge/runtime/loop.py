@@ -23,10 +23,12 @@ logger = logging.getLogger(__name__)
 
 #: records that one turn takes at the most, and seconds that it waits for the first one: while something is under
 #: way (short, so that acknowledgements are handled at once), and at rest
-TURN_RECORDS = 1000
+TURN_RECORDS = 500
 BUSY_WAIT, IDLE_WAIT = 0.002, 0.05
 #: seconds for which the loop counts as busy after anything has happened
 BUSY_FOR = 0.2
+#: fetches in a row that may fail before the bridge gives up
+INTERRUPTIONS_LIMIT = 10
 #: seconds between two polls while the buffers are full
 HOLD_WAIT = 0.01
 
@@ -68,6 +70,7 @@ class Loop:
         }
         self._publish = publisher
         self._holding = self._draining = False
+        self._interruptions = 0
         self._busy_until = 0.0
         self._effects: list[ef.Effect] = []
         self._gave_up: str | None = None
@@ -95,9 +98,9 @@ class Loop:
         try:
             fetch = self._fetch()
         except FetchInterrupted as error:
-            logger.warning("fetch interrupted (%s); reading on from the last record", error, extra={"action": "seek"})
-            self._consumer.seek_back(self._positions())
+            self._seek_back(error)
             return
+        self._interruptions = 0
         for tp, rows in fetch.runs:
             self.handle(ev.Fetched(tp, rows))
         for tp, offset in fetch.ends:
@@ -106,10 +109,18 @@ class Loop:
             self.handle(ev.OffsetMissing(tp))
         for problem in fetch.errors:
             self.kafka_trouble = "" if problem.recovered else str(problem)
-            logger.warning("%s", problem, extra={"action": "kafka"})
+            logger.log(logging.INFO if problem.recovered else logging.WARNING, "%s", problem, extra={"action": "kafka"})
         self._carry_out()
         if self._callback_error is not None:
             raise self._callback_error
+
+    def _seek_back(self, error: FetchInterrupted) -> None:
+        self._interruptions += 1
+        if self._interruptions >= INTERRUPTIONS_LIMIT:
+            text = f"records cannot be fetched, {self._interruptions} times in a row: {error}"
+            raise GaveUp(f"{text}. Nothing is lost; start the bridge again, and report this if it comes back.")
+        logger.warning("fetch interrupted (%s); reading on from the last record", error, extra={"action": "seek"})
+        self._consumer.seek_back(self._positions())
 
     def drain(self) -> None:
         """A turn that takes no records."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -20,8 +21,10 @@ from kombu.exceptions import OperationalError as BrokerError
 from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.events import DispatchAnswer
+from bridge.entries import Owner
 from bridge.ledger.ledger import DispatchCommand, Ledger
 from bridge.ledger.payload import BatchHeader, PayloadHeader, encode
+from bridge.records import TopicPartition
 from bridge.runtime.mail import Post
 from bridge.runtime.messages import ChainMessages, Link
 
@@ -32,6 +35,13 @@ SOCKET_TIMEOUT = 5.0
 
 #: what a publish may raise; redis' own errors come through kombu's transport
 PUBLISH_ERRORS = (BrokerError, KombuError, redis.RedisError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepEntries:
+    """Put off the expiry of these partitions' entries: an idle partition writes nothing by itself."""
+
+    owners: tuple[tuple[TopicPartition, Owner], ...]
 
 
 class Publisher:
@@ -53,9 +63,10 @@ class Publisher:
             ef.ChangeRule: self._change_rule,
             ef.SetFault: self._set_fault,
             ef.TerminateLinks: self._terminate,
+            KeepEntries: self._keep,
         }
 
-    def work(self, effects: Sequence[ef.Effect]) -> None:
+    def work(self, effects: Sequence[ef.Effect | KeepEntries]) -> None:
         """Carry out effects in order; neighbours of a kind that allows it go together."""
         for kind, group in groupby(effects, key=type):
             if kind is ef.Dispatch:
@@ -66,10 +77,13 @@ class Publisher:
                 for effect in group:
                     self._one(effect)
 
-    def _one(self, effect: ef.Effect) -> None:
+    def _one(self, effect: ef.Effect | KeepEntries) -> None:
         try:
             self._handlers[type(effect)](effect)
         except redis.RedisError as error:
+            if isinstance(effect, KeepEntries):
+                logger.warning("entries not kept (%s); tried again later", error, extra={"action": "keep"})
+                return
             self._post(ev.EffectFailed(effect, f"the ledger cannot be reached: {error}"))
 
     # --- ledger steps ------------------------------------------------------------------------------------------------
@@ -94,6 +108,10 @@ class Publisher:
 
     def _set_fault(self, effect: ef.SetFault) -> None:
         self._ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome)
+
+    def _keep(self, item: KeepEntries) -> None:
+        for tp, owner in item.owners:
+            self._ledger.keep(tp, owner)
 
     def _terminate(self, effect: ef.TerminateLinks) -> None:
         try:

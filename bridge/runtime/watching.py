@@ -18,6 +18,7 @@ from bridge.runtime.asker import AskEnds
 from bridge.runtime.assembly import Parts
 from bridge.runtime.idle import IdleWatch
 from bridge.runtime.plan import Plan
+from bridge.runtime.publisher import KeepEntries
 from bridge.runtime.sweeper import PublishState
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: seconds between two states, and between two questions for the ends of the logs
 STATE_INTERVAL, ENDS_INTERVAL = 1.0, 5.0
 
+#: seconds between two times that the entries of idle partitions are kept from expiring (after 30 days)
+KEEP_INTERVAL = 6 * 3600.0
+
 
 class Watching:
     """Looks at the parts from the loop's thread."""
@@ -37,6 +41,7 @@ class Watching:
         self._parts = parts
         self._next_state = 0.0
         self._next_ends = 0.0
+        self._next_keep = time.monotonic() + KEEP_INTERVAL
         self._snapshot = Snapshot()
         self._http = HttpServer(plan.settings.http, self._snapshot) if plan.settings.http else None
         self._idle = (
@@ -85,6 +90,9 @@ class Watching:
         if now >= self._next_ends and core.partitions:
             self._next_ends = now + ENDS_INTERVAL
             parts.asker.give(AskEnds(tuple(core.partitions)))
+        if now >= self._next_keep:
+            self._next_keep = now + KEEP_INTERVAL
+            parts.publisher.give(KeepEntries(tuple((p.tp, p.owner) for p in core.partitions.values() if p.is_active)))
         state = state_document(
             view(core, now),
             bridge_id=parts.bridge_id,

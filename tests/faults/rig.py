@@ -148,9 +148,9 @@ class Rig:
 
     def produce(self, count: int, *, size: int = 100, keys: int = 0, topic: str | None = None, start: int = 0) -> None:
         """`count` records of `size` bytes, in turn to each partition; `keys` different keys, 0 for none."""
-        producer = Producer(
-            {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "linger.ms": 20, "acks": "all", "log_level": 0}
-        )
+        options = {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "linger.ms": 20, "log_level": 0}
+        # without idempotence a retried batch may land behind its successor, and offsets would not follow the numbers
+        producer = Producer({**options, "enable.idempotence": True})
         for number in range(start, start + count):
             key = f"key-{number // self.partitions % keys}".encode() if keys else None
             value = str(number).encode().ljust(size, b".")
