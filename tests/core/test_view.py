@@ -158,7 +158,9 @@ def test_an_assignment_that_does_not_come_through_is_stalled_and_says_what_does_
     world.silent = {AskKafka}
     world.assign()
     world.handle(ev.EffectFailed(AskKafka(TP, 1), "Kafka does not answer"))
-    world.now += 15
+    world.now += 14.5
+    assert world.state() == "adopting"
+    world.now += 0.5
     assert (world.lane.state, world.partition.blocked) == ("stalled", False)
     assert world.lane.reason == (
         "taking over the partition for 15 s: asking Kafka for the committed offset; Kafka does not answer"
@@ -277,7 +279,9 @@ def test_a_dispatch_without_answer_runs_for_a_while_and_is_then_stalled() -> Non
     assert world.state() == "running"
     assert world.lane.reason == "handed to the ledger 3.0 s ago, waiting for its answer"
     world.handle(ev.EffectFailed(world.dispatches[0], "the ledger cannot be reached: Connection refused"))
-    world.now += 12
+    world.now += 11.5
+    assert world.state() == "running"
+    world.now += 0.5
     assert world.state() == "stalled"
     assert world.lane.reason == (
         "handed to the ledger 15 s ago, waiting for its answer; the ledger cannot be reached: Connection refused"
