@@ -14,7 +14,7 @@ from bridge.core.events import CommitAnswer as Answer
 from bridge.entries import Owner, PartitionEntry
 from bridge.kafka.consumer import Fetch, FetchInterrupted
 from bridge.records import PipelineRules, Row, TopicPartition
-from bridge.runtime.loop import GaveUp, Loop
+from bridge.runtime.loop import INTERRUPTIONS_LIMIT, GaveUp, Loop
 from bridge.runtime.mail import Mailbox, Station
 
 TP = TopicPartition("t", 0)
@@ -161,3 +161,19 @@ def test_an_exception_out_of_a_station_is_told_and_not_swallowed() -> None:
     station.give(1)
     assert station.stop(10.0)
     assert [str(error) for error in broken] == ["defect"]
+
+
+def test_a_fetch_that_never_succeeds_ends_the_bridge() -> None:
+    loop, consumer, _ = _active()
+    consumer.script += [_interrupted] * INTERRUPTIONS_LIMIT
+    with pytest.raises(GaveUp, match="cannot be fetched"):
+        for _ in range(INTERRUPTIONS_LIMIT):
+            loop.turn()
+
+
+def test_interruptions_with_good_fetches_between_them_do_not_end_it() -> None:
+    loop, consumer, _ = _active()
+    consumer.script += [_interrupted, Fetch] * INTERRUPTIONS_LIMIT
+    for _ in range(2 * INTERRUPTIONS_LIMIT):
+        loop.turn()
+    assert sum(name == "seek_back" for name, _ in consumer.calls) == INTERRUPTIONS_LIMIT
