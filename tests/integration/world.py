@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.faults.rig import Process
 from tests.waiting import wait_until
@@ -98,9 +98,17 @@ class World:
 
     def committed(self, topic: str, partitions: int = 1) -> list[int]:
         """What the group has committed, by partition, asked by a client of its own; -1: nothing."""
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+
+        def ask() -> list[TopicPartition] | None:
+            try:
+                return client.committed(places, 10.0)
+            except KafkaException:  # a young broker's coordinator may still be on its way
+                return None
+
         with self._onlooker() as client:
-            found = client.committed([TopicPartition(topic, number) for number in range(partitions)], 10.0)
-        return [max(place.offset, -1) for place in found]
+            found = wait_until(ask, what=f"the committed offsets of {self.group}")
+        return [max(place.offset, -1) for place in found or ()]
 
     def ends(self, topic: str, partitions: int = 1) -> list[int]:
         """The high watermarks by partition."""
