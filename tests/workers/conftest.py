@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ PLAIN = "tests.workers.apps.plain"
 
 #: no second of waiting for other workers
 QUIET = ("--without-mingle", "--without-gossip", "-l", "INFO")
+
+_numbers = itertools.count()
 
 StartWorker = Callable[..., Worker]
 
@@ -72,25 +74,28 @@ def standin(redis_server: RedisServer, group_name: str) -> Iterator[StandIn]:
 def serving(
     request: pytest.FixtureRequest, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    """A worker with each kind of pool that serves a whole module, and the owner of a partition of its group."""
+    """A plain worker with each kind of pool that serves a whole module, and the owner of a partition of its group."""
     pool = str(request.param)
-    group = f"{request.node.name.rpartition('/')[2].partition('.')[0]}-{pool}-{os.getpid()}"
+    folder = tmp_path_factory.mktemp(pool)
+    with one_worker(redis_server, folder, "worker", "-c", "2", "-P", pool, *QUIET) as serving:
+        yield serving
+
+
+@contextmanager
+def one_worker(server: RedisServer, folder: Path, *command: str) -> Iterator[Serving]:
+    """A worker for several tests. While it lives no other may: lane queues of one Redis are the same for all groups."""
+    group = f"{folder.name}-{os.getpid()}-{next(_numbers)}"
     with ExitStack() as stack:
-        start = _starter(stack, redis_server.url, group, tmp_path_factory.mktemp(pool))
-        bridge = StandIn(redis_server.url, group)
+        bridge = StandIn(server.url, group)
         stack.callback(bridge.close)
-        worker = start("worker", "-P", pool, "-c", "2", "-n", bridge.hostname, *QUIET)
+        worker = _starter(stack, server.url, group, folder)(*command, "-n", bridge.hostname)
         heartbeat = worker.wait_until_alive(bridge.ledger, bridge.hostname)
-        yield Serving(pool, worker, bridge, heartbeat.worker)
-        worker.terminate()
-        assert worker.wait() == 0, worker.text()
+        yield Serving(heartbeat.pool, worker, bridge, heartbeat.worker)
 
 
 def _starter(stack: ExitStack, url: str, group: str, folder: Path) -> StartWorker:
-    numbers = itertools.count()
-
     def start(*command: str, app: str = PLAIN, environ: Mapping[str, str] | None = None, **where: Path) -> Worker:
         values = {"TEST_REDIS_URL": url, "TEST_GROUP": group, **(environ or {})}
-        return stack.enter_context(Worker(app, command, values, folder / f"worker-{next(numbers)}.log", **where))
+        return stack.enter_context(Worker(app, command, values, folder / f"worker-{next(_numbers)}.log", **where))
 
     return start

@@ -175,13 +175,13 @@ def test_an_unknown_task_is_told_to_the_bridge(serving: Serving) -> None:
 
 def test_a_second_delivery_runs_no_user_code(bridge: StandIn) -> None:
     sent = bridge.send([link("gated", "twice")], rows(1, first=2000))
-    bridge.wait_for_entry(task="gated", event="begun", offsets=[2000])
+    bridge.wait_for_entry(task="gated", event="begun", id=sent.chain)
     bridge.publish(sent)
     bridge.open_gate("twice")
     assert bridge.outcome(sent).kind == "ok"
     bridge.publish(sent)
     bridge.outcome(bridge.send([link("store")], rows(1, first=2010)))
-    begun = [entry for entry in bridge.journal() if entry.get("event") == "begun" and entry["offsets"] == [2000]]
+    begun = [entry for entry in bridge.journal() if entry.get("event") == "begun" and entry["id"] == sent.chain]
     assert len(begun) == 1
 
 
@@ -199,7 +199,7 @@ def test_a_link_that_is_published_again_goes_on_with_the_rest_of_its_chain(bridg
 def test_a_superseded_link_ends_without_a_trace_and_its_next_link_does_not_start(serving: Serving) -> None:
     bridge = serving.bridge
     sent = bridge.send([link("gated", "old"), link("store")], rows(1, first=2200))
-    bridge.wait_for_entry(task="gated", event="begun", offsets=[2200])
+    bridge.wait_for_entry(task="gated", event="begun", id=sent.chain)
     newer = bridge.dispatch([link("store")], rows(1, first=2200))
     bridge.open_gate("old")
     wait_until(lambda: f"link {link_id(sent.chain, 1)}: its work is thrown away" in serving.worker.text())

@@ -3,13 +3,14 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from bridge.devstack import RedisServer
 from bridge.entries import link_id
 from tests.waiting import wait_until
-from tests.workers.conftest import PLAIN, QUIET, StartWorker
+from tests.workers.conftest import PLAIN, QUIET, Serving, StartWorker, one_worker
 from tests.workers.processes import Worker
 from tests.workers.standin import Link, StandIn, rows
 
@@ -34,9 +35,18 @@ def worker_of(standin: StandIn) -> str:
     return beat.worker
 
 
-@pytest.mark.usefixtures("worker")
+@pytest.fixture(scope="class")
+def single(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with one_worker(redis_server, tmp_path_factory.mktemp("one"), "worker", "-c", "1", *QUIET) as serving:
+        yield serving
+
+
 class TestStoredErrors:
     """Heard on the pattern of the group's result keys, with the id of the worker that says so."""
+
+    @pytest.fixture
+    def standin(self, single: Serving) -> StandIn:
+        return single.bridge
 
     @pytest.mark.parametrize(
         ("name", "exception"),
@@ -80,7 +90,7 @@ class TestStoredErrors:
 
     def test_a_running_link_can_be_terminated(self, standin: StandIn) -> None:
         sent = standin.send([link("gated", "never")], rows(1))
-        standin.wait_for_entry(task="gated", event="begun")
+        standin.wait_for_entry(task="gated", event="begun", id=sent.chain)
         standin.app.control.revoke(link_id(sent.chain, 1), terminate=True, signal="SIGKILL")
         error = standin.error_of(sent)
         assert (error["status"], error["result"]["exc_message"]) == ("REVOKED", ["terminated"])
@@ -88,7 +98,7 @@ class TestStoredErrors:
 
     def test_a_link_that_was_revoked_before_it_began_runs_no_user_code(self, standin: StandIn) -> None:
         first = standin.send([link("gated", "go")], rows(1))
-        standin.wait_for_entry(task="gated", event="begun")
+        standin.wait_for_entry(task="gated", event="begun", id=first.chain)
         second = standin.send([link("store")], rows(2), lane=1)
         standin.app.control.revoke(link_id(second.chain, 1), reply=True, timeout=5.0)
         standin.open_gate("go")
@@ -194,8 +204,8 @@ def test_finished_work_is_reported_when_redis_comes_back(start_worker: StartWork
         assert standin.outcome(sent).kind == "ok"
         assert re.findall(r"busy_records (\d+)", worker.text()) == [str(offset) for offset in range(10, 16)]
         standin.close()
-        worker.terminate()
-        assert worker.wait() == 0
+        worker.signal_group(signal.SIGKILL)
+        worker.wait()
 
 
 def _exists(pid: int) -> bool:

@@ -127,9 +127,9 @@ def exits(batch: Batch) -> None:
 @app.task(base=BatchTask)
 def gated(batch: Batch, gate: str) -> None:
     """Runs until the test lets it go."""
-    journal.write(task="gated", event="begun", offsets=[record.offset for record in batch])
+    journal.write(task="gated", event="begun", id=batch.id)
     journal.wait_for_gate(gate, 60.0)
-    journal.write(task="gated", event="ended")
+    journal.write(task="gated", event="ended", id=batch.id)
 
 
 @app.task(base=RecordTask)
