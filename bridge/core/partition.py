@@ -368,7 +368,8 @@ class Partition:
         self._emit(ChangeRule(self.tp, self.serial, self.owner, self.rules.rule, self.position))
 
     def rule_changed(self, accepted: bool, now: float) -> list[Lane]:
-        """The ledger follows the new rule; returns the lanes that may have something to do."""
+        """The ledger follows the new rule; returns the lanes that have got records. The new rule goes with a new owner
+        number: a ledger rolled back to the old rule does not know it, and takes no dispatch."""
         self.changing = False
         if not accepted:
             self.reassign("another owner while the lane rule changes")
@@ -377,6 +378,7 @@ class Partition:
         self.held_bytes = 0
         self.lanes = {index: Lane(self.tp, index, self.rules, self.position) for index in range(lane_count(self.rule))}
         rows, self.waiting = self.waiting, []
+        self.reassign(f"the lane rule is {self.rule} now")
         return self._deal(rows, now) if rows else []
 
     @property
