@@ -47,7 +47,6 @@ Call = Callable[[Any], Any]
 class LaneTask(Task):
     """What RecordTask and BatchTask have in common."""
 
-    abstract = True
     Request = "bridge.workers.request:LinkRequest"
     ignore_result = True
     store_errors_even_if_ignored = True
@@ -123,8 +122,6 @@ class RecordTask(LaneTask):
     it and the ones after it are tried again.
     """
 
-    abstract = True
-
     def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
         """One call after the other, until one fails."""
         records = payload.records()
@@ -150,8 +147,6 @@ class BatchTask(LaneTask):
     An exception fails the batch; `RecordFailed(record, reason)` says from which record on; `batch.fail(record, reason)`
     rejects one record for good.
     """
-
-    abstract = True
 
     def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
         """The batches one after the other, until one fails."""
