@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
@@ -59,6 +59,11 @@ class SimBridge:
         self.commits_done_at, self.commits_open = 0.0, 0
         self._polls = False
         self._tick_at = float("inf")
+
+    @property
+    def is_able(self) -> bool:
+        """A member that runs."""
+        return self.alive and self.member and not self.frozen
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -172,9 +177,7 @@ class SimBridge:
                 return
             log = self.world.kafka.logs[effect.tp]
             committed, metadata = self.world.kafka.committed.get(effect.tp, (None, ""))
-            answer = ev.KafkaAnswered(
-                effect.tp, effect.serial, committed, metadata, log.topic_id, log.start, log.end
-            )
+            answer = ev.KafkaAnswered(effect.tp, effect.serial, committed, metadata, log.topic_id, log.start, log.end)
             self.world.soon(lambda: self.deliver(answer))
 
         self.world.soon(lambda: self.when_running(ask))
@@ -211,14 +214,16 @@ class SimBridge:
             if not self.alive and world.random.random() < 0.5:
                 return
             if world.redis_is_down:
-                if world.random.random() < 0.3:
-                    world.when_redis_is_back(step)
+                if world.random.random() < 0.5:
+                    world.faults.when_redis_is_back(step)
                 self.deliver(ev.EffectFailed(effect, "the ledger is away"))
                 return
-            answer = step()
             if world.chance("lost", 0.03):
-                self.deliver(ev.EffectFailed(effect, "the answer was lost"))
-            elif answer is not None:
+                self.deliver(ev.EffectFailed(effect, "nobody knows whether it has happened, or is going to happen"))
+                world.faults.carry_out_late(world.random.choice((0.0, world.random.uniform(0.0, 8.0))), step)
+                return
+            answer = step()
+            if answer is not None:
                 world.soon(lambda: self.deliver(answer))
 
         def send() -> None:
@@ -232,6 +237,8 @@ class SimBridge:
     def _assign(self, effect: ef.AssignOwner) -> None:
         def step() -> ev.Event:
             entry = self.world.ledger.assign(effect.tp, self.name, effect.metadata_owner)
+            if self.world.group.get(effect.tp) is not self:
+                self.world.truth.drawn_by_zombies.add((effect.tp, entry.owner))
             return ev.OwnerAssigned(effect.tp, effect.serial, entry)
 
         self._call(effect, step)
@@ -276,9 +283,7 @@ class SimBridge:
     def _set_fault(self, effect: ef.SetFault) -> None:
         def step() -> None:
             world = self.world
-            if world.ledger.fault(
-                effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome
-            ):
+            if world.ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome):
                 failure = effect.outcome.failure
                 timed_out = failure is not None and failure.exception == LINK_TIMEOUT
                 wait = 4.9 if timed_out else 0.0  # only a kill that is not confirmed in time is excused
@@ -320,7 +325,7 @@ class SimBridge:
     def _give_up(self, effect: ef.GiveUp) -> None:
         self.gave_up = effect.text
 
-    _perform: dict[type, Callable[[SimBridge, Any], None]] = {
+    _perform: ClassVar[dict[type, Callable[[SimBridge, Any], None]]] = {
         ef.AskKafka: _ask_kafka,
         ef.AssignOwner: _assign,
         ef.TerminateLinks: _terminate,

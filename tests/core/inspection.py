@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bridge.core.batching import rows_bytes
@@ -54,7 +55,8 @@ def check_lane(core: Core, partition: Partition, lane: Lane, now: float) -> None
         assert flight is not None
         due = flight.publish_after or float("inf")
     if due < float("inf") and (due <= now or lane.timer_at > due):
-        raise Violation(f"{lane.tp} lane {lane.index} ({lane.phase}) sleeps: due {due}, now {now}, alarm {lane.timer_at}")
+        times = f"due {due}, now {now}, alarm {lane.timer_at}"
+        raise Violation(f"P5: {lane.tp} lane {lane.index} ({lane.phase}) sleeps: {times}")
 
 
 def check_memory(partition: Partition) -> None:
@@ -67,7 +69,7 @@ def check_memory(partition: Partition) -> None:
         rows = [*(lane.flight.rows if lane.flight else ()), *lane.batcher.rows()]
         if lane.weight != rows_bytes(rows) + ROW_OVERHEAD_BYTES * len(rows):
             raise Violation(f"P8: {partition.tp} lane {lane.index} weighs {lane.weight}")
-        if any(a[0] >= b[0] for a, b in zip(rows, rows[1:], strict=False)):
+        if any(a[0] >= b[0] for a, b in pairwise(rows)):
             raise Violation(f"P2: {partition.tp} lane {lane.index} holds rows out of order")
 
 

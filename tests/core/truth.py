@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bridge.core.commits import read_metadata
 from bridge.core.effects import CommitEntry, Dispatch
 from bridge.core.lanes import lane_count, lane_of
-from bridge.entries import Outcome
+from bridge.entries import Outcome, Owner
 from bridge.records import OFFSET, Row, TopicPartition
 from tests.core.kafka import Kafka
 from tests.core.ledger import Ledger
@@ -52,6 +52,7 @@ class Truth:
     current: dict[Place, str] = field(default_factory=dict)
     may_repeat: dict[TopicPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
     rolled_back: bool = False
+    drawn_by_zombies: set[tuple[TopicPartition, Owner]] = field(default_factory=set)
     #: chains that came back with an older state of Redis
     old_chains: set[str] = field(default_factory=set)
     #: the lane rule that the ledger named last
@@ -94,6 +95,8 @@ class Truth:
         """The ledger has taken a dispatch."""
         tp, rows = effect.tp, [row[OFFSET] for row in effect.rows]
         place = self.place(tp, effect.chain.lane)
+        if (tp, effect.owner) in self.drawn_by_zombies:
+            raise Violation(f"P9: {effect.chain.id} dispatched by an owner that had lost the partition before it drew")
         if is_fenced and not self.rolled_back:
             raise Violation(f"P9: {effect.chain.id} dispatched by an owner whose successor is confirmed")
         if is_fenced:
@@ -126,9 +129,9 @@ class Truth:
         if not execution.excused:
             self._check_begin(execution, rows, done)
         for other in self.running:
-            if other.place[0] == tp and (other.place[1] != rule or other.place[2] == lane):
-                if not (other.excused or execution.excused):
-                    raise Violation(f"P3: {execution.chain} runs beside {other.chain}")
+            beside = other.place[0] == tp and (other.place[1] != rule or other.place[2] == lane)
+            if beside and not (other.excused or execution.excused):
+                raise Violation(f"P3: {execution.chain} runs beside {other.chain}")
         done.update(rows)
         self.running.append(execution)
         self.max_running = max(self.max_running, sum(1 for e in self.running if e.place[0] == tp))

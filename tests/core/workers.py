@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.core import events as ev
-from bridge.entries import Failure, Heartbeat, Outcome, Rejection, link_id
+from bridge.entries import Failure, Heartbeat, Outcome, OutcomeKind, Rejection, link_id
 from bridge.ledger.handle import Handle
 from bridge.records import OFFSET, Row, TopicPartition
 from tests.core.ledger import GROUP, Payload
@@ -231,5 +231,5 @@ class SimWorker:
         if result.failure is None:
             return Outcome("partial" if rejected else "ok", upto, rejected=rejected)
         delay = self.world.random.choice((None, None, 0.1))
-        kind = "partial" if rejected or upto > payload.rows[0][OFFSET] else "failed"
+        kind: OutcomeKind = "partial" if rejected or upto > payload.rows[0][OFFSET] else "failed"
         return Outcome(kind, upto, result.failure, rejected, delay)

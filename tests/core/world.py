@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from random import Random
 
 from bridge.core import effects as ef
@@ -21,79 +20,18 @@ from bridge.core import events as ev
 from bridge.core.commits import read_metadata
 from bridge.core.lane import Phase
 from bridge.core.lanes import lane_count, lane_of
-from bridge.entries import chain_of
-from bridge.records import OFFSET, PipelineRules, Retry, TopicPartition
+from bridge.records import PipelineRules, Retry, TopicPartition
 from tests.core.bridges import SimBridge
+from tests.core.faults import Faults
 from tests.core.inspection import inspect
 from tests.core.kafka import Kafka, Log
 from tests.core.ledger import Ledger
+from tests.core.mixes import MIXES, Mix
 from tests.core.truth import Truth, Violation
 from tests.core.workers import TASK, Message, SimWorker
 
 #: virtual seconds with faults, and within which all must be done afterwards
 CHAOS, CALM = 90.0, 3000.0
-#: virtual seconds after which the group counts a silent member out
-SESSION = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """Which faults happen. `lanes` 0: drawn from the seed."""
-
-    faults: frozenset[str] = frozenset()
-    lanes: int = 0
-    links: int = 0
-    commit_interval: float = 0.0
-    buffer_bytes: int = 48 * 1024 * 1024
-    in_flight_bytes: int = 64 * 1024 * 1024
-    value_bytes: int = 10
-    attempts: int = 1000
-
-
-def _mix(faults: str = "", **options: int | float) -> Mix:
-    return Mix(frozenset(faults.split()), **options)  # type: ignore[arg-type]
-
-
-GROUP_FAULTS = "kill move freeze pause grow"
-WORKER_FAULTS = "worker child taskfail unknown revoke"
-NOISE = "msgloss dup notice unsure lost commit"
-
-MIXES = {
-    "calm": _mix(),
-    "group": _mix(f"{GROUP_FAULTS} notice commit"),
-    "noise": _mix(f"{NOISE} kill move"),
-    "workers": _mix(f"{WORKER_FAULTS} msgloss dup"),
-    "hang": _mix("hang taskfail move notice"),
-    "falsedead": _mix("falsedead move freeze dup"),
-    "redis": _mix("redis lost move worker"),
-    "flush": _mix(f"flush {GROUP_FAULTS} dup worker taskfail"),
-    "rollback": _mix(f"rollback {GROUP_FAULTS} dup worker taskfail"),
-    "rules": _mix(f"rule {GROUP_FAULTS} taskfail notice"),
-    "rules and redis": _mix(f"rule flush rollback redis {GROUP_FAULTS}"),
-    "small": _mix("kill move taskfail", buffer_bytes=1, in_flight_bytes=20_000, value_bytes=6000),
-    "slow commits": _mix("commit kill move", commit_interval=5.0),
-    "poison": _mix("poison kill move worker", attempts=3),
-    "reject": _mix("reject kill move"),
-    "retention": _mix("retention kill move worker"),
-    "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
-}
-
-#: mean virtual seconds between two faults of a kind
-EVERY = {
-    "kill": 20.0,
-    "move": 8.0,
-    "freeze": 30.0,
-    "pause": 25.0,
-    "grow": 60.0,
-    "worker": 12.0,
-    "child": 10.0,
-    "revoke": 15.0,
-    "falsedead": 15.0,
-    "redis": 30.0,
-    "flush": 40.0,
-    "rollback": 30.0,
-    "retention": 25.0,
-}
 
 
 class World:
@@ -120,21 +58,17 @@ class World:
         self.poison: set[tuple[TopicPartition, int]] = set()
         self.rejecting: dict[TopicPartition, int] = {}
         self.redis_is_down = False
+        self.restarts = 0
         self.redis_since = 0.0
-        self._redis_back: list[Callable[[], object]] = []
-        self._snapshots: list[tuple[object, list[Message]]] = []
         self._rules = self._draw_rules()
         self.group: dict[TopicPartition, SimBridge | None] = {}
         self.bridges: list[SimBridge] = []
         self.workers = [SimWorker(self, index) for index in range(3)]
         for _ in range(2):
-            self._start_bridge()
+            self.start_bridge()
         for partition in range(2):
-            self._add_partition(TopicPartition("t", partition))
-        for fault in sorted(self.mix.faults & EVERY.keys()):
-            self._later(fault)
-        if "rollback" in self.mix.faults:
-            self._save()
+            self.add_partition(TopicPartition("t", partition))
+        self.faults = Faults(self)
 
     # --- time ------------------------------------------------------------------------------------------------------
 
@@ -157,7 +91,12 @@ class World:
 
     def chance(self, fault: str, probability: float) -> bool:
         """This fault happens now."""
-        return fault in self.mix.faults and self.now < self.faults_until and self.random.random() < probability
+        return fault in self.mix.faults and self.has_faults and self.random.random() < probability
+
+    @property
+    def has_faults(self) -> bool:
+        """The calm has not begun."""
+        return self.now < self.faults_until
 
     def number(self) -> str:
         """A text that was never used before."""
@@ -210,10 +149,11 @@ class World:
         for tp in self.kafka.logs:
             bridge = self.group.get(tp)
             partition = bridge.core.partitions.get(tp) if bridge is not None else None
-            lanes = {lane.index: (lane.phase.value, lane.reason) for lane in partition.lanes.values()} if partition else {}
-            stage = partition.stage.value if partition else None
-            committed = self.kafka.committed.get(tp)
-            found.append(f"{tp} open at {self.truth.first_open(tp)}, committed {committed}, {stage}, {lanes}")
+            text = f"{tp} open at {self.truth.first_open(tp)}, committed {self.kafka.committed.get(tp)}"
+            if partition is not None:
+                lanes = [(lane.index, lane.phase.value, lane.reason) for lane in partition.lanes.values()]
+                text = f"{text}, {partition.stage.value}, {lanes}"
+            found.append(text)
         return "; ".join(found)
 
     def inspect(self, bridge: SimBridge) -> None:
@@ -237,11 +177,13 @@ class World:
             link_timeout=30.0,
         )
 
-    def _start_bridge(self) -> None:
+    def start_bridge(self) -> None:
+        """One more member."""
         rules = self._draw_rules() if "rule" in self.mix.faults else self._rules
         self.bridges.append(SimBridge(self, f"b{len(self.bridges)}", rules))
 
-    def _add_partition(self, tp: TopicPartition) -> None:
+    def add_partition(self, tp: TopicPartition) -> None:
+        """The topic has this partition from now on."""
         self.kafka.logs[tp] = Log()
         self.group[tp] = None
         if "poison" in self.mix.faults and self.random.random() < 0.8:
@@ -250,7 +192,7 @@ class World:
             self.rejecting[tp] = 20
         self._produce(tp, self.random.randint(0, 30))
         self._produce_later(tp)
-        self._give(tp)
+        self.give(tp)
 
     def _produce(self, tp: TopicPartition, count: int) -> None:
         log, draw = self.kafka.logs[tp], self.random
@@ -272,23 +214,15 @@ class World:
 
         self.after(self.random.expovariate(0.2), produce)
 
-    def _give(self, tp: TopicPartition, to: SimBridge | None = None) -> None:
-        able = [bridge for bridge in self.bridges if bridge.alive and bridge.member and not bridge.frozen]
+    def give(self, tp: TopicPartition) -> None:
+        """The group gives the partition to some member."""
+        able = [bridge for bridge in self.bridges if bridge.is_able]
         if not able:
-            self.after(1.0, lambda: self._give(tp))
+            self.after(1.0, lambda: self.give(tp))
             return
-        target = to if to in able else self.random.choice(able)
-        assert target is not None
+        target = self.random.choice(able)
         self.group[tp] = target
         target.deliver(ev.Assigned((tp,)))
-
-    def _take(self, tp: TopicPartition) -> None:
-        """The group has counted the owner out, or taken the partition back; somebody else gets it."""
-        self.group[tp] = None
-        self.soon(lambda: self._give(tp))
-
-    def _of(self, bridge: SimBridge) -> list[TopicPartition]:
-        return [tp for tp, owner in self.group.items() if owner is bridge]
 
     def is_fenced(self, bridge: SimBridge, effect: ef.Dispatch) -> bool:
         """Another owner of the partition has already been confirmed by Kafka."""
@@ -337,152 +271,6 @@ class World:
         if worker.job is job:
             worker.lose_child("REVOKED", "TaskRevokedError", "terminated")
 
-    def when_redis_is_back(self, call: Callable[[], object]) -> None:
-        """A command that a silent server carries out when it wakes up."""
-        self._redis_back.append(call)
-
-    # --- faults ----------------------------------------------------------------------------------------------------
-
-    def _later(self, fault: str) -> None:
-        def happen() -> None:
-            if self.now < self.faults_until:
-                self.say("", f"--- {fault}")
-                getattr(self, f"_fault_{fault}")()
-                self._later(fault)
-
-        self.after(self.random.expovariate(1.0 / EVERY[fault]), happen)
-
-    def _any_bridge(self) -> SimBridge | None:
-        able = [bridge for bridge in self.bridges if bridge.alive and not bridge.frozen]
-        return self.random.choice(able) if able else None
-
-    def _fault_kill(self) -> None:
-        bridge = self._any_bridge()
-        if bridge is None:
-            return
-        bridge.kill()
-
-        def count_out() -> None:
-            bridge.member = False
-            for tp in self._of(bridge):
-                self._take(tp)
-
-        self.after(self.random.uniform(0.1, SESSION), count_out)
-        self.after(self.random.uniform(0.1, 5.0), self._start_bridge)
-
-    def _fault_move(self) -> None:
-        owned = [tp for tp, owner in self.group.items() if owner is not None and owner.alive and not owner.frozen]
-        if not owned:
-            return
-        tp = self.random.choice(owned)
-        owner = self.group[tp]
-        assert owner is not None
-        owner.fetching.pop(tp, None)
-        owner.deliver(ev.Revoked((tp,)))
-        self.group[tp] = None
-        self.soon(lambda: self._give_after_commits(tp, owner))
-
-    def _give_after_commits(self, tp: TopicPartition, last: SimBridge) -> None:
-        """A member joins again behind its commits, on the same connection."""
-        if last.commits_open and last.alive and last.member:
-            self.after(0.1, lambda: self._give_after_commits(tp, last))
-        else:
-            self._give(tp)
-
-    def _fault_freeze(self) -> None:
-        bridge = self._any_bridge()
-        if bridge is None or not bridge.member:
-            return
-        bridge.frozen = True
-
-        def count_out() -> None:
-            bridge.member = False
-            for tp in self._of(bridge):
-                self._take(tp)
-
-        def learn() -> None:
-            lost = tuple(bridge.core.partitions)
-            for tp in lost:
-                bridge.fetching.pop(tp, None)
-            bridge.deliver(ev.Lost(lost))
-            bridge.member = True
-            bridge.generation += 1
-
-        def wake() -> None:
-            bridge.thaw()
-            self.after(self.random.choice((0.0, 0.5, 5.0)), learn)
-
-        self.after(SESSION, count_out)
-        self.after(SESSION + self.random.uniform(1.0, 30.0), wake)
-
-    def _fault_pause(self) -> None:
-        bridge = self._any_bridge()
-        if bridge is not None and bridge.member:
-            bridge.frozen = True
-            self.after(self.random.uniform(0.1, SESSION), bridge.thaw)
-
-    def _fault_grow(self) -> None:
-        self._add_partition(TopicPartition("t", len(self.kafka.logs)))
-
-    def _fault_worker(self) -> None:
-        worker = self.random.choice(self.workers)
-        if worker.alive:
-            worker.die()
-
-    def _fault_child(self) -> None:
-        self.random.choice(self.workers).lose_child("FAILURE", "WorkerLostError", "exited with SIGKILL")
-
-    def _fault_revoke(self) -> None:
-        in_flight = list(self.ledger.in_flight().items())
-        if in_flight:
-            (tp, index), chain = self.random.choice(in_flight)
-            entry = self.ledger.read([tp])[tp].lanes[index]
-            self.terminate(f"{chain}-{entry.link}")
-
-    def _fault_falsedead(self) -> None:
-        worker = self.random.choice(self.workers)
-        worker.mute = True
-        self.after(self.random.uniform(10.0, 40.0), lambda: setattr(worker, "mute", False))
-
-    def _fault_redis(self) -> None:
-        self.redis_is_down = True
-
-        def back() -> None:
-            self.redis_is_down, self.redis_since = False, self.now
-            calls, self._redis_back = self._redis_back, []
-            for call in calls:
-                self.soon(lambda call=call: self._carry_out(call))  # type: ignore[misc]
-
-        self.after(self.random.choice((0.5, 5.0, 20.0)), back)
-
-    def _carry_out(self, call: Callable[[], object]) -> None:
-        call()
-        self.take_notices()
-
-    def _fault_flush(self) -> None:
-        self.ledger.flush()
-        if self.random.random() < 0.7:
-            self.queue.clear()
-        self.truth.redis_lost()
-
-    def _save(self) -> None:
-        self._snapshots = [*self._snapshots[-3:], (self.ledger.save(), list(self.queue))]
-        if self.now < self.faults_until:
-            self.after(4.0, self._save)
-
-    def _fault_rollback(self) -> None:
-        saved, queue = self.random.choice(self._snapshots)
-        self.ledger.roll_back(saved)
-        self.queue = list(queue)
-        self.truth.rolled_back = True
-        self.truth.redis_lost()
-
-    def _fault_retention(self) -> None:
-        tp = self.random.choice(list(self.kafka.logs))
-        log = self.kafka.logs[tp]
-        committed = self.kafka.committed.get(tp, (0, ""))[0]
-        log.delete_below(committed + self.random.choice((0, 0, 3, 10)))
-
 
 def simulate(mix: str, seed: int, ledger: Callable[[Callable[[], int]], Ledger] = Ledger) -> World:
     """One history. Raises Violation with the command that replays it."""
@@ -490,7 +278,8 @@ def simulate(mix: str, seed: int, ledger: Callable[[Callable[[], int]], Ledger] 
     try:
         world.run()
     except Violation as violation:
-        raise Violation(f"{violation}\nreplay: python -m tests.core.world --mix '{mix}' --seed {seed} --trace") from None
+        replay = f"python -m tests.core.world --mix '{mix}' --seed {seed} --trace"
+        raise Violation(f"{violation}\nreplay: {replay}") from None
     return world
 
 
@@ -510,7 +299,7 @@ def main() -> int:
             world.trace = [] if options.trace else None
             try:
                 world.run()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed has found
+            except Exception as error:
                 failed += 1
                 if options.trace:
                     print("\n".join(world.trace or ()))

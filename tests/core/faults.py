@@ -1,0 +1,192 @@
+"""What goes wrong in the world, each fault drawn from the seed: processes, the group, Redis, the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bridge.core import events as ev
+from bridge.records import TopicPartition
+from tests.core.mixes import EVERY, SESSION
+from tests.core.workers import Message
+
+if TYPE_CHECKING:
+    from tests.core.bridges import SimBridge
+    from tests.core.world import World
+
+
+class Faults:
+    """The faults of one history; every public method is one, named as in a mix."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._random = world.random
+        self._redis_back: list[Callable[[], object]] = []
+        self._snapshots: list[tuple[object, list[Message]]] = []
+        for fault in sorted(world.mix.faults & EVERY.keys()):
+            self._later(fault)
+        if "rollback" in world.mix.faults:
+            self._save()
+
+    def _later(self, fault: str) -> None:
+        def happen() -> None:
+            if self._world.has_faults:
+                self._world.say("", f"--- {fault}")
+                getattr(self, fault)()
+                self._later(fault)
+
+        self._world.after(self._random.expovariate(1.0 / EVERY[fault]), happen)
+
+    # --- bridges and the group -------------------------------------------------------------------------------------
+
+    def _any_member(self) -> SimBridge | None:
+        able = [bridge for bridge in self._world.bridges if bridge.is_able]
+        return self._random.choice(able) if able else None
+
+    def kill(self) -> None:
+        """kill -9 of a bridge; another is started."""
+        if (bridge := self._any_member()) is not None:
+            bridge.kill()
+            self._world.after(self._random.uniform(0.1, SESSION), lambda: self._count_out(bridge))
+            self._world.after(self._random.uniform(0.1, 5.0), self._world.start_bridge)
+
+    def _count_out(self, bridge: SimBridge) -> None:
+        bridge.member = False
+        for tp, owner in list(self._world.group.items()):
+            if owner is bridge:
+                self._world.group[tp] = None
+                self._world.soon(lambda tp=tp: self._world.give(tp))  # type: ignore[misc]
+
+    def move(self) -> None:
+        """A rebalance takes a partition from one member and gives it to another, or the same."""
+        owned = [(tp, owner) for tp, owner in self._world.group.items() if owner is not None and owner.is_able]
+        if not owned:
+            return
+        tp, owner = self._random.choice(owned)
+        owner.fetching.pop(tp, None)
+        owner.deliver(ev.Revoked((tp,)))
+        self._world.group[tp] = None
+        self._world.soon(lambda: self._give_after_commits(tp, owner))
+
+    def _give_after_commits(self, tp: TopicPartition, last: SimBridge) -> None:
+        """A member joins again behind its commits, on the same connection."""
+        if last.commits_open and last.alive and last.member:
+            self._world.after(0.1, lambda: self._give_after_commits(tp, last))
+        else:
+            self._world.give(tp)
+
+    def freeze(self) -> None:
+        """A bridge stands still for longer than its session, and wakes up as a zombie."""
+        if (bridge := self._any_member()) is not None:
+            bridge.frozen = True
+            self._world.after(SESSION, lambda: self._count_out(bridge))
+            self._world.after(SESSION + self._random.uniform(1.0, 30.0), lambda: self._wake(bridge))
+
+    def _wake(self, bridge: SimBridge) -> None:
+        def learn() -> None:
+            lost = tuple(bridge.core.partitions)
+            for tp in lost:
+                bridge.fetching.pop(tp, None)
+            bridge.deliver(ev.Lost(lost))
+            bridge.member = True
+            bridge.generation += 1
+
+        bridge.thaw()
+        self._world.after(self._random.choice((0.0, 0.5, 5.0)), learn)
+
+    def pause(self) -> None:
+        """A bridge stands still, but not for long enough to be missed."""
+        if (bridge := self._any_member()) is not None:
+            bridge.frozen = True
+            self._world.after(self._random.uniform(0.1, SESSION), bridge.thaw)
+
+    # --- Kafka -----------------------------------------------------------------------------------------------------
+
+    def grow(self) -> None:
+        """The topic gets another partition."""
+        self._world.add_partition(TopicPartition("t", len(self._world.kafka.logs)))
+
+    def retention(self) -> None:
+        """The log loses its oldest records, some of them not committed yet."""
+        tp = self._random.choice(list(self._world.kafka.logs))
+        committed = self._world.kafka.committed.get(tp, (0, ""))[0]
+        self._world.kafka.logs[tp].delete_below(committed + self._random.choice((0, 0, 3, 10)))
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+
+    def worker(self) -> None:
+        """kill -9 of a whole worker."""
+        worker = self._random.choice(self._world.workers)
+        if worker.alive:
+            worker.die()
+
+    def child(self) -> None:
+        """kill -9 of a pool child."""
+        self._random.choice(self._world.workers).lose_child("FAILURE", "WorkerLostError", "exited with SIGKILL")
+
+    def revoke(self) -> None:
+        """Somebody revokes a link by hand."""
+        in_flight = list(self._world.ledger.in_flight().items())
+        if in_flight:
+            (tp, index), chain = self._random.choice(in_flight)
+            entry = self._world.ledger.read([tp])[tp].lanes[index]
+            self._world.terminate(f"{chain}-{entry.link}")
+
+    def falsedead(self) -> None:
+        """A worker lives, its heartbeat does not get through."""
+        worker = self._random.choice(self._world.workers)
+        worker.mute = True
+        self._world.after(self._random.uniform(10.0, 40.0), lambda: setattr(worker, "mute", False))
+
+    # --- Redis -----------------------------------------------------------------------------------------------------
+
+    def redis(self) -> None:
+        """Redis stands still, data kept; what was sent meanwhile is carried out later, or never."""
+        self._world.redis_is_down = True
+
+        def back() -> None:
+            self._world.redis_is_down, self._world.redis_since = False, self._world.now
+            calls, self._redis_back = self._redis_back, []
+            for call in calls:
+                late = self._random.choice((self._world.latency(), self._random.uniform(0.0, 8.0)))
+                self.carry_out_late(late, call)
+
+        self._world.after(self._random.choice((0.5, 5.0, 20.0)), back)
+
+    def when_redis_is_back(self, call: Callable[[], object]) -> None:
+        """A command that a silent server carries out when it wakes up."""
+        self._redis_back.append(call)
+
+    def carry_out_late(self, seconds: float, call: Callable[[], object]) -> None:
+        """A step of the ledger that happens after that time, and whose answer nobody hears. A server that comes back
+        with an older state has lost its connections, and what was on its way in them."""
+        restarts = self._world.restarts
+
+        def carry_out() -> None:
+            if self._world.restarts == restarts:
+                call()
+                self._world.take_notices()
+
+        self._world.after(seconds, carry_out)
+
+    def flush(self) -> None:
+        """Redis is emptied; so is the queue, if it is the same server."""
+        self._world.ledger.flush()
+        if self._random.random() < 0.7:
+            self._world.queue.clear()
+        self._world.truth.redis_lost()
+
+    def _save(self) -> None:
+        self._snapshots = [*self._snapshots[-3:], (self._world.ledger.save(), list(self._world.queue))]
+        if self._world.has_faults:
+            self._world.after(4.0, self._save)
+
+    def rollback(self) -> None:
+        """Redis comes back as it was some seconds ago."""
+        saved, queue = self._random.choice(self._snapshots)
+        self._world.ledger.roll_back(saved)
+        self._world.queue = list(queue)
+        self._world.restarts += 1
+        self._redis_back.clear()
+        self._world.truth.rolled_back = True
+        self._world.truth.redis_lost()

@@ -1,0 +1,69 @@
+"""Which faults happen together, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: virtual seconds after which the group counts a silent member out
+SESSION = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Which faults happen. `lanes` 0: drawn from the seed."""
+
+    faults: frozenset[str] = frozenset()
+    lanes: int = 0
+    links: int = 0
+    commit_interval: float = 0.0
+    buffer_bytes: int = 48 * 1024 * 1024
+    in_flight_bytes: int = 64 * 1024 * 1024
+    value_bytes: int = 10
+    attempts: int = 1000
+
+
+def _mix(faults: str = "", **options: int | float) -> Mix:
+    return Mix(frozenset(faults.split()), **options)  # type: ignore[arg-type]
+
+
+GROUP_FAULTS = "kill move freeze pause grow"
+WORKER_FAULTS = "worker child taskfail unknown revoke"
+NOISE = "msgloss dup notice unsure lost commit"
+
+MIXES = {
+    "calm": _mix(),
+    "keys": _mix("taskfail notice", lanes=3),
+    "group": _mix(f"{GROUP_FAULTS} notice commit"),
+    "noise": _mix(f"{NOISE} kill move"),
+    "workers": _mix(f"{WORKER_FAULTS} msgloss dup"),
+    "hang": _mix("hang taskfail move notice"),
+    "falsedead": _mix("falsedead move freeze dup"),
+    "redis": _mix("redis lost move worker"),
+    "flush": _mix(f"flush {GROUP_FAULTS} dup worker taskfail"),
+    "rollback": _mix(f"rollback {GROUP_FAULTS} dup worker taskfail"),
+    "rules": _mix(f"rule {GROUP_FAULTS} taskfail notice"),
+    "rules and redis": _mix(f"rule flush rollback redis {GROUP_FAULTS}"),
+    "small": _mix("kill move taskfail", buffer_bytes=1, in_flight_bytes=20_000, value_bytes=6000),
+    "slow commits": _mix("commit kill move", commit_interval=5.0),
+    "poison": _mix("poison kill move worker", attempts=3),
+    "reject": _mix("reject kill move"),
+    "retention": _mix("retention kill move worker"),
+    "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
+}
+
+#: mean virtual seconds between two faults of a kind
+EVERY = {
+    "kill": 20.0,
+    "move": 8.0,
+    "freeze": 30.0,
+    "pause": 25.0,
+    "grow": 60.0,
+    "worker": 12.0,
+    "child": 10.0,
+    "revoke": 15.0,
+    "falsedead": 15.0,
+    "redis": 30.0,
+    "flush": 40.0,
+    "rollback": 30.0,
+    "retention": 25.0,
+}

@@ -1,0 +1,102 @@
+"""The simulation can fail: each defect put into the core or the ledger is found within a few seeds.
+
+The mutations live here alone. A check that nothing turns red checks nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from bridge.core.dispatching import Dispatching
+from bridge.core.lane import TABLE, Lane, Phase, Signal
+from bridge.core.partition import Partition, Stage
+from tests.core.ledger import ClaimsAnyLink, ClaimsTwice, Ledger, NeverCompares
+from tests.core.truth import Violation
+from tests.core.world import simulate
+
+SEEDS = 60
+
+
+def first_red(mix: str, promises: tuple[str, ...], ledger: Callable[[Callable[[], int]], Ledger] = Ledger) -> int:
+    """The first seed that breaks one of these promises. Raises AssertionError when none does."""
+    for seed in range(SEEDS):
+        try:
+            simulate(mix, seed, ledger)
+        except Violation as violation:
+            if str(violation).startswith(promises):
+                return seed
+    raise AssertionError(f"{SEEDS} seeds of '{mix}' and none broke {promises}")
+
+
+def test_committing_the_highest_instead_of_the_contiguous_position_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def highest(partition: Partition) -> None:
+        marks = [lane.watermark for lane in partition.lanes.values()]
+        partition.position = max([partition.position, *marks])
+        partition.config.wants_commit(partition.tp)
+
+    monkeypatch.setattr(Partition, "advance", highest)
+    first_red("keys", ("P1",))
+
+
+def test_committing_what_was_fetched_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetched(partition: Partition) -> None:
+        if partition.expected is not None:
+            partition.position = partition.expected
+            partition.config.wants_commit(partition.tp)
+
+    monkeypatch.setattr(Partition, "advance", fetched)
+    first_red("calm", ("P1",))
+
+
+def test_dispatching_the_next_batch_before_the_last_is_finished_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    accept = Lane.accept
+
+    def accept_and_go_on(lane: Lane, reading: int, now: float) -> None:
+        accept(lane, reading, now)
+        assert lane.flight is not None
+        lane.watermark = lane.flight.last + 1
+        lane.phase, lane.flight = Phase.FREE, None
+
+    monkeypatch.setattr(Lane, "accept", accept_and_go_on)
+    first_red("calm", ("P2", "P3", "t["))
+
+
+def test_retrying_behind_the_next_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure is put aside for later, the lane goes on."""
+    monkeypatch.setitem(TABLE, (Phase.RUNNING, Signal.FAIL), Phase.FREE)
+    first_red("workers", ("P1", "P2", "t["))
+
+
+def test_no_confirming_commit_at_assignment_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def confirm_nothing(partition: Partition) -> None:
+        partition.stage = Stage.CONFIRMING
+        assert partition.start is not None
+        partition.commit_confirmed(partition.start.offset)
+
+    monkeypatch.setattr(Partition, "_confirm", confirm_nothing)
+    first_red("flush", ("P1", "P4", "P9"))
+
+
+def test_dispatching_without_comparing_is_found() -> None:
+    first_red("noise", ("P2", "P3", "P4"), NeverCompares)
+
+
+def test_a_claim_that_does_not_ask_for_the_current_chain_is_found() -> None:
+    first_red("noise", ("P3",), ClaimsAnyLink)
+
+
+def test_a_claim_that_two_may_hold_is_found() -> None:
+    first_red("noise", ("P3",), ClaimsTwice)
+
+
+def test_forgetting_what_the_lane_was_seen_as_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused dispatch is sent again without looking at what is there."""
+    monkeypatch.setattr(Lane, "unsure", property(lambda lane: False, lambda lane, value: None), raising=False)
+    first_red("rollback", ("P", "b"))
+
+
+def test_a_lane_that_nobody_wakes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dispatching, "_set_timer", lambda dispatching, lane, at: None)
+    first_red("calm", ("P5",))
