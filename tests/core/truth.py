@@ -59,6 +59,7 @@ class Truth:
     rules: dict[TopicPartition, str] = field(default_factory=dict)
     links: int = 1
     max_running: int = 0
+    _open: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
     _lanes: dict[Place, tuple[int, list[int]]] = field(default_factory=dict)
 
     # --- the log's lanes -------------------------------------------------------------------------------------------
@@ -86,8 +87,11 @@ class Truth:
 
     def first_open(self, tp: TopicPartition) -> int:
         """The first record that is not finished; the end of the log when all are."""
-        log = self.kafka.logs[tp]
-        return next((offset for offset in log.offsets if not self.is_done(tp, offset)), log.end)
+        offsets, index = self.kafka.logs[tp].offsets, self._open[tp]
+        while index < len(offsets) and self.is_done(tp, offsets[index]):
+            index += 1
+        self._open[tp] = index
+        return offsets[index] if index < len(offsets) else self.kafka.logs[tp].end
 
     # --- what is checked -------------------------------------------------------------------------------------------
 
@@ -199,8 +203,5 @@ class Truth:
 
     def below(self, tp: TopicPartition, offset: int, what: str) -> None:
         """Everything below `offset` must be finished."""
-        for record in self.kafka.logs[tp].offsets:
-            if record >= offset:
-                return
-            if not self.is_done(tp, record):
-                raise Violation(f"P1: {tp} {what} {offset}, but {record} is not finished")
+        if (first := self.first_open(tp)) < offset:
+            raise Violation(f"P1: {tp} {what} {offset}, but {first} is not finished")

@@ -37,11 +37,19 @@ CHAOS, CALM = 90.0, 3000.0
 class World:
     """The system. `at`, `after` and `soon` put what is to come on the agenda; `run` works through it."""
 
-    def __init__(self, seed: int, mix: Mix, ledger: Callable[[Callable[[], int]], Ledger] = Ledger) -> None:
+    def __init__(
+        self,
+        seed: int,
+        mix: Mix,
+        ledger: Callable[[Callable[[], int]], Ledger] = Ledger,
+        *,
+        trace: list[str] | None = None,
+    ) -> None:
         self.random = Random(seed)
         self.mix = mix
         self.now = 1000.0
-        self.trace: list[str] | None = None
+        self.trace = trace
+        self.steps = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
         self.faults_until = self.now + CHAOS
@@ -110,10 +118,12 @@ class World:
 
     def run(self) -> None:
         """The whole history. Raises Violation."""
+        look_at = self.faults_until
         while self._agenda:
             self.now, _, call = heapq.heappop(self._agenda)
             call()
-            if self.now > self.faults_until:
+            if self.now > look_at:
+                look_at = self.now + 0.5
                 if self.is_done():
                     return
                 if self.now > self.faults_until + CALM:
@@ -125,8 +135,8 @@ class World:
         """Everything is finished and committed, but for what stands behind a stopped lane."""
         return all(
             self.kafka.committed.get(tp, (-1, ""))[0] == self.truth.first_open(tp)
-            and all(self._is_blocked(tp, offset) for offset in self.kafka.logs[tp].offsets)
-            for tp in self.kafka.logs
+            and all(self._is_blocked(tp, row[0]) for row in log.read(self.truth.first_open(tp), len(log.rows)))
+            for tp, log in self.kafka.logs.items()
         )
 
     def _is_blocked(self, tp: TopicPartition, offset: int) -> bool:
@@ -158,6 +168,7 @@ class World:
 
     def inspect(self, bridge: SimBridge) -> None:
         """After every step of a bridge."""
+        self.steps += 1
         inspect(self, bridge)
 
     # --- the group -------------------------------------------------------------------------------------------------
@@ -295,8 +306,7 @@ def main() -> int:
     for mix in [options.mix] if options.mix else MIXES:
         begun, failed = time.monotonic(), 0
         for seed in range(options.seed, options.seed + options.seeds):
-            world = World(seed, MIXES[mix])
-            world.trace = [] if options.trace else None
+            world = World(seed, MIXES[mix], trace=[] if options.trace else None)
             try:
                 world.run()
             except Exception as error:
