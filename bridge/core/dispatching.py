@@ -199,9 +199,24 @@ class Dispatching:
             return
         self._superseded.pop(flight.waits_for, None)
         flight.publish_after, flight.waits_for = 0.0, ""
+        if flight.links != partition.rules.links:
+            self._replace(partition, lane, now)
+            return
         flight.published_at = now
         flight.publishes += 1
         self._core.emit(_publish_effect(lane, flight, partition.serial, link))
+
+    def _replace(self, partition: Partition, lane: Lane, now: float) -> None:
+        """The chain was made by an earlier declaration of another length and nobody runs it: what it carried goes
+        again as the pipeline says now. A link that somebody runs is waited for."""
+        assert lane.flight is not None
+        text = f"chain {lane.flight.chain} has {lane.flight.links} links, the pipeline now {partition.rules.links}"
+        self._report("warning", "replaced", f"{text}: its records go again in a new chain", partition, lane)
+        expect = lane.expect
+        self._drop_chain(partition, lane)
+        lane.vanish(now)
+        lane.expect = expect
+        self._set_timer(lane, now)
 
     def publish_again(self, partition: Partition, lane: Lane, now: float) -> None:
         """The link in flight may never have reached its queue."""

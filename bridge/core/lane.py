@@ -89,6 +89,8 @@ class Flight:
     rows: list[Row] = field(default_factory=list)
     size_bytes: int = 0
     link: int = 1
+    #: how many links the chain was dispatched with; a chain of another length was made by an earlier declaration
+    links: int = 1
     claim: Claim | None = None
     attempt: int = 1
     #: when this link was published or seen unclaimed last, and how often it was published since
@@ -214,6 +216,7 @@ class Lane:
         tried = self.counters if self.counters.at == first else Counters(at=first)
         self.counters = tried
         self.flight = Flight(chain, first, last, batch.trigger, list(batch.rows), batch.size_bytes)
+        self.flight.links = self.rules.links
         self.flight.attempt = 1 + tried.failures + tried.timeouts + tried.losses
         self.flight.dispatched_at = self.flight.published_at = now
         return self.flight
@@ -276,7 +279,8 @@ class Lane:
         self.move(Signal.ADOPT)
         rows = self._take_rows()
         self._raise_watermark(entry.watermark)
-        flight = Flight(entry.chain, entry.first, entry.last, link=entry.link, claim=entry.claim, reading=reading)
+        flight = Flight(entry.chain, entry.first, entry.last, link=entry.link, links=entry.links, reading=reading)
+        flight.claim = entry.claim
         flight.dispatched_at = flight.published_at = flight.claimed_at = now
         self.flight = flight
         self.counters = entry.counters

@@ -2,7 +2,8 @@
 
 Each active partition may hold an equal share of the memory budget. A full partition is paused, to protect the
 others; when all are full nothing is paused but no records are taken (`hold`): pausing everything would cost up to a
-second of dead time and throw the prefetched records away. A partition is full from its share on, until half of it.
+second of dead time and throw the prefetched records away. Polling alone may bring records all the same: a partition
+that goes on growing is paused in a hold too. A partition is full from its share on, until half of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from bridge.records import TopicPartition
 
 #: no partition's share is smaller than this, in bytes
 LEAST_SHARE_BYTES = 64 * 1024
+#: what a partition may hold in a hold before it is paused, in shares
+GROWTH_IN_HOLD = 1.25
 
 
 class Buffers:
@@ -24,6 +27,8 @@ class Buffers:
         self._emit = emit
         self._held: dict[TopicPartition, int] = {}
         self._full: set[TopicPartition] = set()
+        #: full ones that hold so much more than their share that a hold is not enough
+        self._swollen: set[TopicPartition] = set()
         self._paused: set[TopicPartition] = set()
         self._hold = False
 
@@ -51,6 +56,7 @@ class Buffers:
         """The partition is gone."""
         self._held.pop(tp, None)
         self._full.discard(tp)
+        self._swollen.discard(tp)
         self._paused.discard(tp)
         self._review()
 
@@ -65,8 +71,10 @@ class Buffers:
         self._held[tp] = held
         share = self.share_bytes
         full = not exempt and (held >= share or (tp in self._full and held > share // 2))
-        if full != (tp in self._full):
+        swollen = full and held >= share * GROWTH_IN_HOLD
+        if full != (tp in self._full) or swollen != (tp in self._swollen):
             (self._full.add if full else self._full.discard)(tp)
+            (self._swollen.add if swollen else self._swollen.discard)(tp)
             self._review()
 
     def _review(self) -> None:
@@ -74,13 +82,13 @@ class Buffers:
         if hold != self._hold:
             self._hold = hold
             self._emit(HoldFetching(hold))
-        if hold:
-            return
-        for tp in sorted(self._full - self._paused):
+        # in a hold nothing is resumed: its end comes with the first partition that has room
+        paused = self._paused | self._swollen if hold else set(self._full)
+        for tp in sorted(paused - self._paused):
             self._emit(PauseFetching(tp))
-        for tp in sorted(self._paused - self._full):
+        for tp in sorted(self._paused - paused):
             self._emit(ResumeFetching(tp))
-        self._paused = set(self._full)
+        self._paused = paused
 
 
 class InFlight:

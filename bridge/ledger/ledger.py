@@ -228,6 +228,10 @@ class Ledger:
         """Show the state of a bridge to every view, for `expiry_s` seconds."""
         self._bridges.write(bridge, blob, expiry_s)
 
+    def forget_state(self, bridge: str) -> None:
+        """The bridge has ended: no view shows it any more."""
+        self._bridges.forget(bridge)
+
     def states(self) -> dict[str, bytes]:
         """The state of every living bridge of the group."""
         return {bridge: words.blob for bridge, words in self._bridges.read().items()}

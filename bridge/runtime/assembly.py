@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import redis
 
 from bridge.core.bridge import Core, CoreConfig
-from bridge.core.effects import AskKafka, Effect, ReadLanes
+from bridge.core.effects import AskKafka, Effect
 from bridge.core.failures import Limits
 from bridge.core.watch import WatchTimes
 from bridge.errors import LanebridgeError
@@ -29,7 +29,7 @@ from bridge.runtime.messages import ChainMessages
 from bridge.runtime.plan import PipelinePlan, Plan
 from bridge.runtime.publisher import KeepEntries, Publisher
 from bridge.runtime.startup import Startup
-from bridge.runtime.sweeper import PublishState, Sweeper
+from bridge.runtime.sweeper import Sweeper, SweeperItem, WithdrawState
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Parts:
     consumer: Consumer
     publisher: Station[Effect | KeepEntries]
     asker: Station[AskKafka | AskEnds]
-    sweeper: Station[ReadLanes | PublishState]
+    sweeper: Station[SweeperItem]
     listener: Listener
     startup: Callable[[Callable[[], bool]], None]
     ends_seen: Callable[[], Mapping[TopicPartition, int]]
@@ -99,6 +99,7 @@ class Parts:
         """Leave the group, end the threads."""
         started = time.monotonic()
         self.consumer.close(timeout)
+        self.sweeper.give(WithdrawState())
         for station in (self.publisher, self.asker, self.sweeper):
             station.stop(max(0.5, started + timeout - time.monotonic()))
         self.listener.stop(2.0)
@@ -124,7 +125,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     asker = Asker(admin, mailbox.post)
     asking: Station[AskKafka | AskEnds] = Station("asker", asker.work, broken)
     sweeper = Sweeper(Ledger(connect(plan.ledger_url), settings.group_id), bridge_id, mailbox.post)
-    sweeping: Station[ReadLanes | PublishState] = Station("sweeper", sweeper.work, broken)
+    sweeping: Station[SweeperItem] = Station("sweeper", sweeper.work, broken)
     loop = Loop(
         Core(_core_config(plan, topics)),
         mailbox,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import redis
 
 from bridge.core.events import Flush
+from bridge.entries import Owner
 from bridge.kafka.admin import Admin
 from bridge.kafka.errors import KafkaUnavailable
 from bridge.ledger.ledger import Ledger
@@ -87,12 +88,22 @@ class IdleWatch:
         if not open_ones:
             return DONE
         state = merge([decode_state(blob) for blob in self._ledger.states().values()])
-        return stuck_code(open_ones, state)
+        entries = self._ledger.read(open_ones)
+        return stuck_code({tp: entries[tp].owner for tp in open_ones}, state)
 
 
-def stuck_code(open_ones: set[TopicPartition], state: State) -> int | None:
-    """3 or 4 when every open partition stands still behind a stopped or paused lane, else None."""
-    blocked = {TopicPartition(p.topic, p.partition) for p in state.partitions if p.blocked}
+def stuck_code(owners: Mapping[TopicPartition, Owner], state: State) -> int | None:
+    """3 or 4 when every open partition stands still behind a stopped or paused lane, else None.
+
+    `owners` are the open partitions with their owners as the ledger knows them: what a bridge said that has lost the
+    partition since does not count.
+    """
+    open_ones = set(owners)
+    blocked = {
+        tp
+        for p in state.partitions
+        if p.blocked and owners.get(tp := TopicPartition(p.topic, p.partition)) == Owner(p.owner_number, p.owner)
+    }
     if not open_ones <= blocked:
         return None
     states = {lane.state for lane in state.lanes if TopicPartition(lane.topic, lane.partition) in open_ones}

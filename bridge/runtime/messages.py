@@ -46,8 +46,8 @@ class ChainMessages:
         self._lane_queues = lane_queues
 
     def queue_of(self, tp: TopicPartition, lane: int, number: int) -> str:
-        """The queue of a link: its own, or its lane's."""
-        own = self._links[number - 1].options.get("queue")
+        """The queue of a link: its own, or its lane's (also for a link of an earlier, longer chain)."""
+        own = self._links[number - 1].options.get("queue") if number <= len(self._links) else None
         return str(own) if own else lane_queue(tp.topic, tp.partition, lane, self._lane_queues)
 
     def publish(self, link: Link, producer: Any) -> None:

@@ -26,6 +26,14 @@ class PublishState:
     blob: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawState:
+    """The bridge ends: no view shows it any more."""
+
+
+SweeperItem = ReadLanes | PublishState | WithdrawState
+
+
 class Sweeper:
     """The work of the sweeper's thread. It has a Redis client of its own, so that a publisher that waits for Redis
     does not hold up the sweep."""
@@ -41,13 +49,16 @@ class Sweeper:
         """The last call was answered."""
         return self._redis_since is not None
 
-    def work(self, items: list[ReadLanes | PublishState]) -> None:
-        """The latest of each kind."""
+    def work(self, items: list[SweeperItem]) -> None:
+        """In order; of several states only the last."""
+        latest = next((item for item in reversed(items) if isinstance(item, PublishState)), None)
         for item in items:
             try:
                 if isinstance(item, ReadLanes):
                     self._read(item)
-                elif item is items[-1] or not any(isinstance(later, PublishState) for later in items[1:]):
+                elif isinstance(item, WithdrawState):
+                    self._ledger.forget_state(self._bridge_id)
+                elif item is latest:
                     self._ledger.publish_state(self._bridge_id, item.blob, STATE_EXPIRY)
                     self._answered()
             except redis.RedisError as error:

@@ -247,6 +247,10 @@ class LedgerModel:
     def publish_state(self, bridge: str, blob: bytes, expiry_s: float) -> None:
         self._state.states[bridge] = blob, self.now_ms() + int(expiry_s * 1000)
 
+    def forget_state(self, bridge: str) -> None:
+        """The bridge has ended."""
+        self._state.states.pop(bridge, None)
+
     def states(self) -> dict[str, bytes]:
         return {bridge: blob for bridge, (blob, end) in self._state.states.items() if end > self.now_ms()}
 

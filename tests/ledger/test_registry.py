@@ -75,6 +75,14 @@ def test_states_of_another_group_are_not_seen(client: redis.Redis, real: Ledger,
     assert Ledger(client, f"{group_name}-other").states() == {}
 
 
+def test_the_state_of_a_bridge_that_ended_is_gone_at_once(client: redis.Redis, group_name: str) -> None:
+    ledger = Ledger(client, group_name)
+    ledger.publish_state("me", b"mine", 30.0)
+    ledger.publish_state("you", b"yours", 30.0)
+    ledger.forget_state("me")
+    assert ledger.states() == {"you": b"yours"}
+
+
 def test_workers_are_seen_by_every_group(client: redis.Redis, real: Ledger, group_name: str) -> None:
     real.write_heartbeat(replace(HEARTBEAT, worker=group_name), 15.0)
 
