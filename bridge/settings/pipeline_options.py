@@ -82,7 +82,8 @@ class PipelineOptions(TypedDict, total=False):
         Option(
             Choice(("dead_letter", "skip", "stop")),
             "dead_letter",
-            "What becomes of a record that is out of attempts, or was rejected.",
+            "What is to become of a record that is out of attempts, or was rejected. In this version its lane stops, "
+            "whatever is set.",
             '"stop"',
         ),
     ]
@@ -104,7 +105,7 @@ class PipelineOptions(TypedDict, total=False):
         Option(
             Text(),
             None,
-            "What views and metrics call the pipeline.",
+            "What views call the pipeline.",
             '"orders"',
             default_text="its topics",
         ),
