@@ -1,5 +1,6 @@
 """Kafka and Redis together, for as long as a `with` block."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -11,10 +12,12 @@ from bridge.devstack.redis import RedisServer
 class DevStack:
     """Both servers, started on entry; on exit, whatever the reason, stopped and removed in the opposite order.
 
+    `kafka_settings` are the broker's own.
     Stop what uses them first: a Celery worker that outlives its Redis would join the next one on that port.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kafka_settings: Mapping[str, str] | None = None) -> None:
+        self._kafka_settings = kafka_settings
         self._cleanup = ExitStack()
         self.redis: RedisServer
         self.kafka: KafkaServer
@@ -34,7 +37,7 @@ class DevStack:
     def __enter__(self) -> Self:
         with self._cleanup:
             self.redis = self._cleanup.enter_context(RedisServer())
-            self.kafka = self._cleanup.enter_context(KafkaServer())
+            self.kafka = self._cleanup.enter_context(KafkaServer(settings=self._kafka_settings))
             self._cleanup = self._cleanup.pop_all()
         return self
 

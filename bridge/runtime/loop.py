@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
+from bridge.core.batching import rows_bytes
 from bridge.core.bridge import Core
+from bridge.core.lane import ROW_OVERHEAD_BYTES
 from bridge.kafka.commits import Answered
 from bridge.kafka.consumer import Consumer, Fetch, FetchInterrupted
 from bridge.records import TopicPartition
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: way (short, so that acknowledgements are handled at once), and at rest
 TURN_RECORDS = 500
 BUSY_WAIT, IDLE_WAIT = 0.002, 0.05
+#: how much of the estimated size of a record is left after a turn with smaller ones
+SIZE_MEMORY = 0.9
 #: seconds for which the loop counts as busy after anything has happened
 BUSY_FOR = 0.2
 #: fetches in a row that may fail before the bridge gives up
@@ -72,6 +76,8 @@ class Loop:
         self._holding = self._draining = False
         self._interruptions = 0
         self._busy_until = 0.0
+        #: what a record takes in memory, in bytes, about
+        self._record_bytes = 0.0
         self._effects: list[ef.Effect] = []
         self._gave_up: str | None = None
         self._callback_error: BaseException | None = None
@@ -102,7 +108,9 @@ class Loop:
             return
         self._interruptions = 0
         for tp, rows in fetch.runs:
+            self._record_bytes = max(self._record_bytes, float(rows_bytes(rows[-1:])))
             self.handle(ev.Fetched(tp, rows))
+        self._record_bytes *= SIZE_MEMORY
         for tp, offset in fetch.ends:
             self.handle(ev.EndOfLog(tp, offset))
         for tp in fetch.missing:
@@ -131,11 +139,16 @@ class Loop:
         now = self.clock()
         if self._holding or self._draining:
             fetch = self._consumer.poll_only()
-            if not fetch.runs:
-                time.sleep(HOLD_WAIT if now >= self._busy_until else BUSY_WAIT)
+            time.sleep(HOLD_WAIT if now >= self._busy_until else BUSY_WAIT)
             return fetch
         wait = BUSY_WAIT if now < self._busy_until else min(IDLE_WAIT, max(0.0, self.core.wake_at - now))
-        return self._consumer.fetch(TURN_RECORDS, wait)
+        return self._consumer.fetch(self._records_per_turn, wait)
+
+    @property
+    def _records_per_turn(self) -> int:
+        """No more than one partition may hold: a turn's records may all be of one."""
+        share = self.core.buffers.share_bytes
+        return max(1, min(TURN_RECORDS, int(share / (self._record_bytes + ROW_OVERHEAD_BYTES))))
 
     def _look_at_clock(self) -> None:
         if self.clock() >= self.core.wake_at:

@@ -7,8 +7,12 @@ import time
 
 import click
 
-from tests.faults.cells import CELLS, Report
+from tests.faults import cells, kafka_cells, memory_cells, queue_cells, rebalance_cells, rule_cells, zombie_cells
+from tests.faults.cell import CELLS, Report
 from tests.faults.rig import Failed
+
+#: the modules whose cells there are
+MODULES = (cells, memory_cells, zombie_cells, rebalance_cells, kafka_cells, queue_cells, rule_cells)
 
 
 @click.command()

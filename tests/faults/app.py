@@ -2,7 +2,8 @@
 
 FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how many links; FAULTS_SLEEP: seconds in each link;
 FAULTS_FAIL: `topic:partition:offset` of a record that always fails; FAULTS_FAIL_GROUP: a group
-whose batches all fail; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH.
+whose batches all fail; FAULTS_HANG: a record as in FAULTS_FAIL that hangs its first run; FAULTS_FLAKY: a number, at
+multiples of which as offsets two runs of each link fail; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery
 
-from bridge import Batch, BatchTask, Bridge, RecordFailed, Retry
+from bridge import Batch, BatchTask, Bridge, Record, RecordFailed, Retry
 from tests.faults import history
 
 HISTORY = os.environ.get("FAULTS_HISTORY", "")
 LINKS = int(os.environ.get("FAULTS_LINKS", "1"))
 SLEEP = float(os.environ.get("FAULTS_SLEEP", "0"))
 FAIL = os.environ.get("FAULTS_FAIL", "")
+HANG = os.environ.get("FAULTS_HANG", "")
+FLAKY = int(os.environ.get("FAULTS_FLAKY", "0"))
 FAIL_GROUP = os.environ.get("FAULTS_FAIL_GROUP", "")
 ORDER: Literal["partition", "key"] = "key" if os.environ.get("FAULTS_ORDER") == "key" else "partition"
 
@@ -50,10 +54,29 @@ def work(task: Any, link: str, batch: Batch) -> None:
     if SLEEP:
         time.sleep(SLEEP)
     for record in batch:
-        if f"{record.topic}:{record.partition}:{record.offset}" == FAIL:
-            history.write(HISTORY, {"run": run, "event": "end", "error": "poison"})
-            raise RecordFailed(record, "poison")
+        error = _trouble(link, record)
+        if error:
+            history.write(HISTORY, {"run": run, "event": "end", "error": error})
+            raise RecordFailed(record, error)
     history.write(HISTORY, {"run": run, "event": "end"})
+
+
+def _trouble(link: str, record: Record) -> str:
+    """What is wrong with a record ("" nothing); hangs when it is meant to."""
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    if place == HANG and _tries(place) == 1:
+        time.sleep(600)
+    if FLAKY and record.offset % FLAKY == 0 and _tries(f"{link}:{place}") <= 2:
+        return "flaky"
+    return "poison" if place == FAIL else ""
+
+
+def _tries(what: str) -> int:
+    """How often this was asked, over all processes."""
+    with (Path(HISTORY) / f"{what}.tries").open("ab") as file:
+        file.write(b".")
+        file.flush()
+        return file.tell()
 
 
 @app.task(base=BatchTask, bind=True, name="link1")

@@ -1,5 +1,5 @@
-"""The cells: each starts its own world, does one thing to it, and returns what to print; it raises Failed, or returns
-violations, when a promise does not hold. `register` gives it the name that `./run faults --cell NAME` takes."""
+"""The first cells: each starts its own world, does one thing to it, and returns what to print; it raises Failed, or
+returns violations, when a promise does not hold. The modules beside this one hold cells of one idea each."""
 
 from __future__ import annotations
 
@@ -7,79 +7,23 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import redis
 
 from tests.faults import history
-from tests.faults.checker import Expected, violations
-from tests.faults.rig import EVEN, ODD, Failed, Process, Rig
-
-
-@dataclass(slots=True)
-class Report:
-    """What a cell found: figures for a person, and violations (none: it holds)."""
-
-    figures: dict[str, object] = field(default_factory=dict)
-    violations: list[str] = field(default_factory=list)
-
-
-CELLS: dict[str, Callable[[], Report]] = {}
-
-
-def register(name: str) -> Callable[[Callable[[], Report]], Callable[[], Report]]:
-    """Make a function a cell."""
-
-    def add(cell: Callable[[], Report]) -> Callable[[], Report]:
-        CELLS[name] = cell
-        return cell
-
-    return add
-
-
-def _judge(rig: Rig, expected: Expected, **figures: object) -> Report:
-    runs = rig.runs()
-    records = sum(len(run.offsets) for run in runs if run.end is not None and run.link == expected.links[-1])
-    return Report({"records handled": records, "batches": len(runs), **figures}, violations(runs, expected))
-
-
-def _require(condition: object, what: str) -> None:
-    if not condition:
-        raise Failed(what)
-
-
-def _run_to_end(rig: Rig, timeout: float, *, exit_code: int = 0) -> Process:
-    """A bridge until it is idle; its memory is sampled."""
-    bridge = rig.bridge("--until-idle", name=f"bridge-{len(rig.processes)}")
-
-    def ended() -> bool:
-        bridge.sample()
-        return bridge.exit_code is not None
-
-    rig.until(ended, timeout, "the bridge until idle", step=0.1)
-    if bridge.exit_code != exit_code:
-        raise Failed(f"exit {bridge.exit_code} instead of {exit_code}:\n{bridge.tail()}")
-    return bridge
-
-
-def _mib(size: int) -> float:
-    return round(size / 2**20, 1)
-
-
-def _rate(runs: Sequence[history.Run], records: int) -> int:
-    ends = [run.end for run in runs if run.end is not None]
-    return int(records / max(max(ends) - min(run.begin for run in runs), 0.001))
+from tests.faults.cell import Report, await_lines, judge, mib, open_runs, rate, register, require, run_to_end
+from tests.faults.rig import EVEN, ODD, Rig
 
 
 def _million(rig: Rig, records: int) -> Report:
     rig.produce(records, keys=5_000)
     rig.workers()
-    bridge = _run_to_end(rig, 900)
-    report = _judge(rig, rig.expected(), peak_rss_mib=_mib(bridge.peak_rss))
-    report.figures["records per second"] = _rate(rig.runs(), records)
+    bridge = run_to_end(rig, 900)
+    report = judge(rig, rig.expected(), peak_rss_mib=mib(bridge.peak_rss))
+    report.figures["records per second"] = rate(rig.runs(), records)
     if bridge.peak_rss > 200 * 2**20:
-        report.violations.append(f"P8 the bridge took {_mib(bridge.peak_rss)} MiB, more than 200")
+        report.violations.append(f"P8 the bridge took {mib(bridge.peak_rss)} MiB, more than 200")
     return report
 
 
@@ -98,7 +42,7 @@ def million_by_key() -> Report:
         runs = rig.runs()
         report.figures["most chains of one partition at once"] = _most_at_once(runs)
         report.violations += _keys_in_two_lanes(runs, rig.partitions, 5_000)
-        _require(_most_at_once(runs) > 1, "chains of one partition never ran side by side")
+        require(_most_at_once(runs) > 1, "chains of one partition never ran side by side")
         return report
 
 
@@ -133,10 +77,10 @@ def pinned() -> Report:
     with Rig(FAULTS_LINKS="3") as rig:
         rig.workers()
         rig.produce(12_000)
-        _run_to_end(rig, 120)
+        run_to_end(rig, 120)
         rig.produce(12_000, start=12_000)
-        _run_to_end(rig, 120)
-        report = _judge(rig, rig.expected(("link1", "link2", "link3")))
+        run_to_end(rig, 120)
+        report = judge(rig, rig.expected(("link1", "link2", "link3")))
         report.violations += _unpinned(rig.runs())
         return report
 
@@ -161,9 +105,9 @@ def _interrupted(number: signal.Signals) -> Report:
         rig.until(lambda: rig.lines() > 800, 120, "work under way")
         bridge.signal(number)
         code = bridge.wait(20)
-        _require(number is signal.SIGKILL or code == 0, f"exit {code} after SIGTERM")
-        _run_to_end(rig, 300)
-        return _judge(rig, rig.expected())
+        require(number is signal.SIGKILL or code == 0, f"exit {code} after SIGTERM")
+        run_to_end(rig, 300)
+        return judge(rig, rig.expected())
 
 
 @register("bridge-sigterm")
@@ -186,12 +130,12 @@ def two_bridges() -> Report:
         rig.workers()
         first = rig.bridge(name="first")
         rig.bridge(name="second")
-        _await_lines(rig, 600)
+        await_lines(rig, 600)
         first.kill_group()
-        _await_lines(rig, 400)
+        await_lines(rig, 400)
         rig.bridge(name="third")
         rig.until(rig.all_committed, 300, "everything committed")
-        return _judge(rig, rig.expected())
+        return judge(rig, rig.expected())
 
 
 @register("redis-flushall")
@@ -214,18 +158,14 @@ def redis_flushall_in_link() -> Report:
         rig.produce(24_000)
         rig.workers(pool="prefork", concurrency=4)
         rig.bridge()
-        rig.until(lambda: len(_open_runs(rig)) >= 8, 120, "all workers inside a link")
-        inside = {run.chain for run in _open_runs(rig) if run.link == "link1"}
+        rig.until(lambda: len(open_runs(rig)) >= 8, 120, "all workers inside a link")
+        inside = {run.chain for run in open_runs(rig) if run.link == "link1"}
         committed = _empty_redis(rig)
         rig.until(rig.all_committed, 300, "everything committed")
         report = _judge_after_flush(rig, committed, overlaps=24)
         began = {run.chain for run in rig.runs() if run.link == "link2"}
         report.violations += [f"second link of the old chain {chain} started" for chain in sorted(inside & began)]
         return report
-
-
-def _open_runs(rig: Rig) -> list[history.Run]:
-    return [run for run in rig.runs() if run.end is None and not run.error]
 
 
 def _empty_redis(rig: Rig) -> tuple[float, dict[tuple[str, int], int]]:
@@ -245,7 +185,7 @@ def _judge_after_flush(rig: Rig, flushed: tuple[float, dict[tuple[str, int], int
         if offset < committed[run.topic, run.partition]
     ]
     expected = rig.expected(("link1", "link2"), repeats=12 * 1000, overlaps=overlaps)
-    report = _judge(rig, expected)
+    report = judge(rig, expected)
     report.violations += again[:3]
     return report
 
@@ -262,7 +202,7 @@ def redis_silent() -> Report:
         time.sleep(20)
         rig.stack.redis.resume()
         rig.until(rig.all_committed, 300, "everything committed")
-        report = _judge(rig, rig.expected())
+        report = judge(rig, rig.expected())
         if bridge.tail(10_000).count("starts at") > rig.partitions:
             report.violations.append("the bridge was assigned its partitions again")
         return report
@@ -281,17 +221,8 @@ def redis_restart_empty() -> Report:
         time.sleep(20)
         rig.stack.redis.start()
         at = time.monotonic()
-        rig.until(lambda: _supervised(rig, workers) and rig.all_committed(), 300, "everything committed", 0.5)
+        rig.until(lambda: rig.supervise(workers) and rig.all_committed(), 300, "everything committed", 0.5)
         return _judge_after_flush(rig, (at, committed), overlaps=24)
-
-
-def _supervised(rig: Rig, workers: list[Process]) -> bool:
-    """Start a worker again that has ended, as compose and systemd do."""
-    for number, worker in enumerate(workers):
-        if worker.exit_code is not None:
-            queues = EVEN if worker.name.startswith("even") else ODD
-            workers[number] = rig.worker(f"{worker.name.split('-')[0]}-{len(rig.processes)}", queues)
-    return True
 
 
 def _kill_workers(pool: str, concurrency: int) -> Report:
@@ -303,7 +234,7 @@ def _kill_workers(pool: str, concurrency: int) -> Report:
         pauses: list[float] = []
         dead: set[int] = set()
         for number in range(3):
-            _await_lines(rig, 300)
+            await_lines(rig, 300)
             victim = workers[number % 2]
             name, queues = ("even", EVEN) if number % 2 == 0 else ("odd", ODD)
             dead |= {victim.pid, *victim.children()}
@@ -312,12 +243,7 @@ def _kill_workers(pool: str, concurrency: int) -> Report:
             workers[number % 2] = rig.worker(f"{name}-{number}", queues, pool=pool, concurrency=concurrency)
             pauses.append(_pause_of(rig, killed, queues))
         rig.until(rig.all_committed, 300, "everything committed")
-        return _judge(rig, rig.expected(killed=dead), seconds_until_all_lanes_went_on=pauses)
-
-
-def _await_lines(rig: Rig, more: int) -> None:
-    before = rig.lines()
-    rig.until(lambda: rig.lines() > before + more, 120, "work under way")
+        return judge(rig, rig.expected(killed=dead), seconds_until_all_lanes_went_on=pauses)
 
 
 def _pause_of(rig: Rig, killed: float, queues: str) -> float:
@@ -330,7 +256,7 @@ def _pause_of(rig: Rig, killed: float, queues: str) -> float:
 def _all_go_on(rig: Rig, killed: float, queues: set[str]) -> bool:
     runs = [run for run in rig.runs() if run.queue in queues]
     moved = {run.stream for run in runs if run.end is not None and run.end > killed}
-    _require(moved or time.monotonic() < killed + 40, "no lane had work left: the cell is too short")
+    require(moved or time.monotonic() < killed + 40, "no lane had work left: the cell is too short")
     return {run.stream for run in runs} == moved
 
 
@@ -354,7 +280,7 @@ def pool_child_kill() -> Report:
         rig.workers(pool="prefork", concurrency=2)
         rig.bridge()
         rig.until(lambda: rig.lines() > 200, 120, "work under way")
-        victim = _open_runs(rig)[-1]
+        victim = open_runs(rig)[-1]
         os.kill(victim.pid, signal.SIGKILL)
         killed = time.monotonic()
         rig.until(
@@ -364,7 +290,7 @@ def pool_child_kill() -> Report:
         )
         pause = round(time.monotonic() - killed, 1)
         rig.until(rig.all_committed, 300, "everything committed")
-        return _judge(rig, rig.expected(killed={victim.pid}), seconds_until_the_lane_went_on=pause)
+        return judge(rig, rig.expected(killed={victim.pid}), seconds_until_the_lane_went_on=pause)
 
 
 @register("always-failing")
@@ -373,8 +299,8 @@ def always_failing() -> Report:
     with Rig(FAULTS_FAIL="faults:5:300") as rig:
         rig.produce(12_000)
         rig.workers()
-        bridge = _run_to_end(rig, 120, exit_code=3)
-        report = _judge(rig, rig.expected(stopped={("faults", 5): 300}))
+        bridge = run_to_end(rig, 120, exit_code=3)
+        report = judge(rig, rig.expected(stopped={("faults", 5): 300}))
         if "poison" not in bridge.tail(200):
             report.violations.append("the bridge does not say why the lane stopped")
         return report
@@ -387,5 +313,5 @@ def two_groups() -> Report:
         rig.produce(12_000)
         rig.workers()
         rig.bridge(FAULTS_GROUP="faults-other", name="failing")
-        _run_to_end(rig, 120)
-        return _judge(rig, rig.expected())
+        run_to_end(rig, 120)
+        return judge(rig, rig.expected())

@@ -16,7 +16,7 @@ from typing import Self
 
 import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from bridge.devstack import DevStack
 from tests.faults import history
@@ -38,6 +38,7 @@ class Process:
         self, name: str, command: list[str], environment: Mapping[str, str], directory: Path, cwd: Path | None = None
     ) -> None:
         self.name = name
+        self.command = command
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -99,10 +100,13 @@ class Process:
 
 
 class Rig:
-    """One cell's world. Environment variables of tests/faults/app.py are set with `env`."""
+    """One cell's world. `env` goes into the environment of bridges and workers, `settings` to the broker."""
 
-    def __init__(self, *, topic: str = "faults", partitions: int = 12, **env: str) -> None:
+    def __init__(
+        self, *, topic: str = "faults", partitions: int = 12, settings: Mapping[str, str] | None = None, **env: str
+    ) -> None:
         self.topic = topic
+        self._settings = settings
         self.partitions = partitions
         self.env = env
         self._cleanup = ExitStack()
@@ -113,7 +117,7 @@ class Rig:
             self.directory = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="lanebridge-cell-")))
             self.history = self.directory / "history"
             self.history.mkdir()
-            self.stack = self._cleanup.enter_context(DevStack())
+            self.stack = self._cleanup.enter_context(DevStack(self._settings))
             self._cleanup.callback(self._stop_all)
             self._admin = AdminClient({"bootstrap.servers": self.stack.kafka.bootstrap_servers, "log_level": 0})
             self.create_topic(self.topic, self.partitions)
@@ -145,6 +149,16 @@ class Rig:
             30,
             f"leaders of {name}",
         )
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and wait until nobody knows it any more."""
+        self._admin.delete_topics([name])[name].result(30)
+        self.until(lambda: name not in self._admin.list_topics(timeout=10).topics, 30, f"{name} is gone")
+
+    def add_partitions(self, partitions: int) -> None:
+        """The topic has so many partitions from now on."""
+        self._admin.create_partitions([NewPartitions(self.topic, partitions)])[self.topic].result(30)
+        self.partitions = partitions
 
     def produce(self, count: int, *, size: int = 100, keys: int = 0, topic: str | None = None, start: int = 0) -> None:
         """`count` records of `size` bytes, in turn to each partition; `keys` different keys, 0 for none."""
@@ -212,6 +226,14 @@ class Rig:
             self.worker("even", EVEN, pool=pool, concurrency=concurrency, **env),
             self.worker("odd", ODD, pool=pool, concurrency=concurrency, **env),
         ]
+
+    def supervise(self, workers: list[Process]) -> bool:
+        """Start those of `workers` again that have ended, as compose and systemd do; always True."""
+        for number, worker in enumerate(workers):
+            if worker.exit_code is not None:
+                workers[number] = again = self._start(f"{worker.name}-{len(self.processes)}", worker.command, {})
+                again.name = worker.name
+        return True
 
     def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
         process = Process(name, command, self.environment(**env), self.directory)

@@ -14,7 +14,7 @@ from bridge.core.events import CommitAnswer as Answer
 from bridge.entries import Owner, PartitionEntry
 from bridge.kafka.consumer import Fetch, FetchInterrupted
 from bridge.records import PipelineRules, Row, TopicPartition
-from bridge.runtime.loop import INTERRUPTIONS_LIMIT, GaveUp, Loop
+from bridge.runtime.loop import INTERRUPTIONS_LIMIT, TURN_RECORDS, GaveUp, Loop
 from bridge.runtime.mail import Mailbox, Station
 
 TP = TopicPartition("t", 0)
@@ -130,6 +130,18 @@ def test_a_draining_loop_takes_no_records_but_serves_callbacks() -> None:
     loop, consumer, _ = _active()
     loop.drain()
     assert [name for name, _ in consumer.calls] == ["poll_only"]
+
+
+def test_a_turn_takes_no_more_large_records_than_one_partition_may_hold() -> None:
+    loop, consumer, _ = _active()
+    loop.turn()
+    share = loop.core.buffers.share_bytes
+    consumer.script.append(lambda: Fetch(runs=[(TP, [(5, 0, None, b"x" * (share // 4), ())])]))
+    loop.turn()
+    loop.turn()
+    asked = [number for name, number in consumer.calls if name == "fetch"]
+    assert asked[-2] == TURN_RECORDS
+    assert 1 <= asked[-1] <= 5
 
 
 def test_what_the_core_gives_up_ends_the_loop_with_its_text() -> None:
