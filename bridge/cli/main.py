@@ -63,8 +63,7 @@ def bridge_group() -> None:
     What is wrong:   lanebridge doctor
 
     Each of them works on the Celery app that -A names. The same commands are there as
-    `celery -A tasks bridge COMMAND`. Exit codes: 0 clean, 1 fatal error, 2 usage, 3 ended with a stopped lane,
-    4 ended with a paused one.
+    `celery -A tasks bridge COMMAND`. Exit codes: 0 clean, 1 fatal error, 2 usage, 3 ended with a stopped lane.
     """
 
 

@@ -37,7 +37,6 @@ def run(context: click.Context, /, until_idle: bool, **given: object) -> None:
       1  fatal error
       2  usage, or an option's value
       3  --until-idle ended with a stopped lane
-      4  --until-idle ended with a paused lane
 
     \b
     Examples:

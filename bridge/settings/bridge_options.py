@@ -178,7 +178,7 @@ class BridgeOptions(TypedDict, total=False):
         Option(
             Integer(1, 1000),
             2,
-            "How often the same record may run into a time limit before it is isolated.",
+            "How often the same record may run into a time limit before its lane stops.",
             "3",
             "times",
         ),
@@ -186,7 +186,7 @@ class BridgeOptions(TypedDict, total=False):
     max_worker_losses: Annotated[
         int,
         Option(
-            Integer(1, 1000), 3, "How often the same record may lose its worker before it is isolated.", "5", "times"
+            Integer(1, 1000), 3, "How often the same record may lose its worker before its lane stops.", "5", "times"
         ),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.settings.bridge_options import OPTIONS
-from bridge.settings.kinds import RawOptions, Switch
+from bridge.settings.kinds import Choice, RawOptions, Switch
 from bridge.settings.option import Option
 
 
@@ -35,6 +35,8 @@ def _flag(option: Option) -> Flag:
         return Flag(option.name, f"{flag}/--no-{flag[2:]}", "", text, is_switch=True)
     if isinstance(option.kind, RawOptions):
         return Flag(option.name, flag, "NAME=VALUE", text, repeated=True)
+    if isinstance(option.kind, Choice):
+        return Flag(option.name, flag, f"[{'|'.join(option.kind.choices)}]", text)
     return Flag(option.name, flag, option.unit.upper() or "VALUE", text)
 
 
