@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import redis
 
 from bridge.core.bridge import Core, CoreConfig
-from bridge.core.effects import AskKafka, Effect
+from bridge.core.effects import AskKafka, Effect, TerminateLinks
 from bridge.core.failures import Limits
 from bridge.core.watch import WatchTimes
 from bridge.errors import LanebridgeError
@@ -28,6 +28,7 @@ from bridge.runtime.mail import Mailbox, Station
 from bridge.runtime.messages import ChainMessages
 from bridge.runtime.plan import PipelinePlan, Plan
 from bridge.runtime.publisher import KeepEntries, Publisher
+from bridge.runtime.revoker import Revoker
 from bridge.runtime.startup import Startup
 from bridge.runtime.sweeper import Sweeper, SweeperItem, WithdrawState
 
@@ -81,6 +82,7 @@ class Parts:
     publisher: Station[Effect | KeepEntries]
     asker: Station[AskKafka | AskEnds]
     sweeper: Station[SweeperItem]
+    revoker: Station[TerminateLinks]
     listener: Listener
     startup: Callable[[Callable[[], bool]], None]
     ends_seen: Callable[[], Mapping[TopicPartition, int]]
@@ -89,7 +91,7 @@ class Parts:
     def begin(self, stopping: Callable[[], bool]) -> None:
         """Wait for the services, start the threads, join the group."""
         self.startup(stopping)
-        for station in (self.publisher, self.asker, self.sweeper):
+        for station in (self.publisher, self.asker, self.sweeper, self.revoker):
             station.start()
         if not self.listener.start(timeout=10.0):
             raise LanebridgeError("the ledger accepts no subscription: check that its user may SUBSCRIBE")
@@ -100,7 +102,7 @@ class Parts:
         started = time.monotonic()
         self.consumer.close(timeout)
         self.sweeper.give(WithdrawState())
-        for station in (self.publisher, self.asker, self.sweeper):
+        for station in (self.publisher, self.asker, self.sweeper, self.revoker):
             station.stop(max(0.5, started + timeout - time.monotonic()))
         self.listener.stop(2.0)
         self.admin.close()
@@ -126,12 +128,14 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     asking: Station[AskKafka | AskEnds] = Station("asker", asker.work, broken)
     sweeper = Sweeper(Ledger(connect(plan.ledger_url), settings.group_id), bridge_id, mailbox.post)
     sweeping: Station[SweeperItem] = Station("sweeper", sweeper.work, broken)
+    revoking: Station[TerminateLinks] = Station("revoker", Revoker(plan.app).work, broken)
     loop = Loop(
         Core(_core_config(plan, topics)),
         mailbox,
         publisher=publishing.give,
         asker=asking.give,
         sweeper=sweeping.give,
+        revoker=revoking.give,
     )
     consumer = Consumer(kafka, loop)
     loop.attach(consumer)
@@ -146,6 +150,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         publisher=publishing,
         asker=asking,
         sweeper=sweeping,
+        revoker=revoking,
         listener=Listener(connect(plan.ledger_url), settings.group_id, bridge_id, mailbox.post, broken),
         startup=lambda stopping: Startup(plan, admin, client, stopping).wait(),
         ends_seen=lambda: asker.ends,

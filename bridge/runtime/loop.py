@@ -42,7 +42,7 @@ class GaveUp(Exception):
 
 
 class Loop:
-    """The owner thread's state. `publisher`, `asker` and `sweeper` take the effects that are not the consumer's."""
+    """The owner thread's state. `publisher`, `asker`, `sweeper` and `revoker` take what is not the consumer's."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Loop:
         publisher: Callable[[ef.Effect], None],
         asker: Callable[[ef.AskKafka], None],
         sweeper: Callable[[ef.ReadLanes], None],
+        revoker: Callable[[ef.TerminateLinks], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.core = core
@@ -64,6 +65,7 @@ class Loop:
         self._routes: dict[type, Callable[..., None]] = {
             ef.AskKafka: asker,
             ef.ReadLanes: sweeper,
+            ef.TerminateLinks: revoker,
             ef.StartFetching: lambda e: self._consumer.start(e.tp, e.offset),
             ef.PauseFetching: lambda e: self._consumer.pause(e.tp),
             ef.ResumeFetching: lambda e: self._consumer.resume(e.tp),

@@ -62,7 +62,6 @@ class Publisher:
             ef.Restore: self._restore,
             ef.ChangeRule: self._change_rule,
             ef.SetFault: self._set_fault,
-            ef.TerminateLinks: self._terminate,
             KeepEntries: self._keep,
         }
 
@@ -112,12 +111,6 @@ class Publisher:
     def _keep(self, item: KeepEntries) -> None:
         for tp, owner in item.owners:
             self._ledger.keep(tp, owner)
-
-    def _terminate(self, effect: ef.TerminateLinks) -> None:
-        try:
-            self._app.control.revoke(list(effect.links), terminate=True, signal="SIGKILL")
-        except PUBLISH_ERRORS as error:
-            logger.warning("could not revoke %s: %s", ", ".join(effect.links), error, extra={"action": "revoke"})
 
     def _dispatch(self, effects: list[ef.Dispatch]) -> None:
         try:

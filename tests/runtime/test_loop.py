@@ -52,7 +52,8 @@ def _row(offset: int) -> Row:
 def _loop() -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
     config = CoreConfig("g", lambda topic: PipelineRules("t", batch_size=2), lambda tp, lane, link: "lane-0")
     given: list[ef.Effect] = []
-    loop = Loop(Core(config), Mailbox(), publisher=given.append, asker=given.append, sweeper=given.append)
+    take = given.append
+    loop = Loop(Core(config), Mailbox(), publisher=take, asker=take, sweeper=take, revoker=take)
     consumer = ScriptedConsumer()
     loop.attach(consumer)  # type: ignore[arg-type]
     return loop, consumer, given
