@@ -80,7 +80,9 @@ class Core:
         self._dirty: dict[TopicPartition, None] = {}
         #: partitions whose ledger is going to be cleared
         self._clearing: dict[TopicPartition, Partition] = {}
-        self._for_partitions = PartitionConfig(config.group, config.start_from, count(1).__next__, self._wants_commit)
+        self._for_partitions = PartitionConfig(
+            config.group, config.start_from, count(1).__next__, self._wants_commit, self._wants_confirm
+        )
         self._out: list[Effect] = []
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
@@ -99,8 +101,15 @@ class Core:
         self.dispatching.run_timers(now)
         for effect in self.repeats.due(now):
             if self.is_sensible(effect):
-                self.emit(effect)
+                self._repeat(effect)
         self._commit(now)
+
+    def _repeat(self, effect: Effect) -> None:
+        """What deletes may still come about, much later: it is not sent twice, a new owner number makes it void."""
+        if isinstance(effect, (ClearLedger, ChangeRule)):
+            self.partitions[effect.tp].reassign("the ledger did not answer")
+        else:
+            self.emit(effect)
 
     def emit(self, effect: Effect) -> None:
         """Add an effect to what the current event brings about."""
@@ -298,6 +307,10 @@ class Core:
     def _wants_commit(self, tp: TopicPartition) -> None:
         self._dirty[tp] = None
 
+    def _wants_confirm(self, tp: TopicPartition) -> None:
+        self._dirty[tp] = None
+        self.commits.hurry()
+
     def _wanted_commits(self) -> dict[TopicPartition, CommitEntry]:
         wanted: dict[TopicPartition, CommitEntry] = {}
         for tp in list(self._dirty):
@@ -327,6 +340,8 @@ class Core:
                 self.forget(tp)
                 self.emit(GiveUp(f"the group has fenced this member: {text}"))
             else:
+                if partition.stage is Stage.CONFIRMING:
+                    self.commits.hurry()
                 again = "the commit is submitted again"
                 self.emit(Report("warning", "commit", f"commit of {offset} not confirmed: {text}; {again}", tp))
 
@@ -339,10 +354,6 @@ class Core:
             self.sweeping.reading_failed(effect.number, now)
         elif isinstance(effect, Commit):
             self.commits.failed(now)
-        elif isinstance(effect, (ClearLedger, ChangeRule)) and (partition := self.live(effect.tp, effect.serial)):
-            # it may still come about, later: with a new number it is refused then
-            self._clearing.pop(effect.tp, None)
-            partition.reassign("the ledger did not answer")
 
     def _lanes_read(self, event: ev.LanesRead, now: float) -> None:
         self.repeats.succeeded(Service.LEDGER)

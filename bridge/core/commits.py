@@ -47,12 +47,20 @@ class Commits:
         self._submitted: Mapping[TopicPartition, CommitEntry] = {}
         self._failures = 0
         self._not_before = 0.0
+        #: positions keep the interval, the confirmation of an assignment does not wait for it
+        self._interval_until = 0.0
+        self._is_urgent = False
 
     def submit(self, entries: Mapping[TopicPartition, CommitEntry], now: float) -> Commit:
         """All partitions' latest positions as one commit; only when it is time (`wake_at`)."""
         self._submitted = entries
+        self._is_urgent = False
         self._not_before = now + ANSWER_TIMEOUT
         return Commit(entries)
+
+    def hurry(self) -> None:
+        """The next commit confirms an assignment."""
+        self._is_urgent = True
 
     def answered(self, answers: Answers, now: float) -> None:
         """A commit was answered; the last one of a revoked partition is not the one in flight."""
@@ -68,12 +76,11 @@ class Commits:
     def _done(self, now: float, *, confirmed: bool) -> None:
         self._submitted = {}
         self._failures = 0 if confirmed else self._failures + 1
-        pause = self._interval
-        if self._failures:
-            pause = max(pause, min(AGAIN_DELAY * 2.0 ** min(self._failures - 1, 16), AGAIN_MAX_DELAY))
-        self._not_before = now + pause
+        back_off = min(AGAIN_DELAY * 2.0 ** min(self._failures - 1, 16), AGAIN_MAX_DELAY) if self._failures else 0.0
+        self._not_before = now + back_off
+        self._interval_until = now + self._interval
 
     @property
     def wake_at(self) -> float:
         """When the next commit may go: after the answer to the last, or without one when it is overdue."""
-        return self._not_before
+        return self._not_before if self._is_urgent else max(self._not_before, self._interval_until)

@@ -59,6 +59,8 @@ class PartitionConfig:
     next_serial: Callable[[], int] = count(1).__next__
     #: called when the partition may have something to commit
     wants_commit: Callable[[TopicPartition], None] = lambda tp: None
+    #: called when its assignment is to be confirmed
+    wants_confirm: Callable[[TopicPartition], None] = lambda tp: None
 
 
 class Partition:
@@ -177,7 +179,7 @@ class Partition:
 
     def _confirm(self) -> None:
         self.stage = Stage.CONFIRMING
-        self.config.wants_commit(self.tp)
+        self.config.wants_confirm(self.tp)
 
     def _prepare_clear(self, now: float) -> None:
         assert self.start is not None

@@ -56,7 +56,8 @@ class SimBridge:
         self.inbox: list[ev.Event] = []
         self.thawed: list[Callable[[], None]] = []
         self.fetching: dict[TopicPartition, Fetching] = {}
-        self.commits_done_at, self.commits_open = 0.0, 0
+        self.commits_done_at = 0.0
+        self.commits_open: list[tuple[ef.Commit, int]] = []
         self._polls = False
         self._tick_at = float("inf")
 
@@ -185,13 +186,13 @@ class SimBridge:
     def _commit(self, effect: ef.Commit) -> None:
         at = max(self.world.now + self.world.latency(), self.commits_done_at + 0.0001)
         self.commits_done_at = at
-        self.commits_open += 1
-        generation = self.generation
-        self.world.at(at, lambda: self.when_running(lambda: self._submit(effect, generation)))
+        self.commits_open.append((effect, self.generation))
+        self.world.at(at, lambda: self.when_running(self._submit))
 
-    def _submit(self, effect: ef.Commit, generation: int) -> None:
+    def _submit(self) -> None:
+        """The oldest commit reaches the broker: commits go in order over one connection."""
         world = self.world
-        self.commits_open -= 1
+        effect, generation = self.commits_open.pop(0)
         lost = world.chance("commit", 0.1) or not self.member or generation != self.generation
         if not lost:
             for tp, entry in effect.entries.items():

@@ -300,6 +300,7 @@ def test_a_clearing_without_answer_is_done_with_a_new_number_so_that_the_old_one
     (late,) = bench.kept
     bench.silent = set()
     bench.handle(ev.EffectFailed(late, "silent"))
+    bench.wait(0.2)
     assert started_at(bench) == 3
     bench.fetch(3, 4, 5)
     bench.carry_out(late)
