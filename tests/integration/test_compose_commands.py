@@ -57,7 +57,9 @@ class Outside:
         return ["sh", "-c", words[0]] if kind == "CMD-SHELL" else words
 
 
-def test_every_own_service_starts_and_its_health_check_gets_green(world: World, services: dict[str, Any]) -> None:
+def test_every_own_service_starts_and_its_health_check_gets_green_also_while_the_bridge_waits_for_its_topic(
+    world: World, services: dict[str, Any]
+) -> None:
     outside = Outside(world)
     own = {name: services[name] for name in OWN_SERVICES}
     environments = {name: outside.environment(service) for name, service in own.items()}

@@ -43,6 +43,8 @@ def test_a_broker_that_cannot_be_reached(world: World) -> None:
     nowhere = f"{LOOPBACK}:{fresh_port()}"
     bridge = world.bridge(APP, BRIDGE_BOOTSTRAP_SERVERS=nowhere, BRIDGE_STARTUP_TIMEOUT="1")
     text = error_of(bridge, 1)
+    first = bridge.log.read_text().splitlines()[0]
+    assert f"of group {world.group}: topics troubles-large, troubles-cursor, troubles-raises from {nowhere}," in first
     assert text.startswith(f"Kafka cannot be reached: {nowhere}: ")
     assert "Connection refused" in text
     assert text.endswith(

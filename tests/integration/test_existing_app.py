@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.rig import Process
 from tests.integration.conftest import MakeWorld
 from tests.integration.world import World, await_line, write_files
 from tests.waiting import wait_until
@@ -224,10 +225,10 @@ def _live(world: World, has_bridge: bool) -> Team:
             (project / name).write_text((project / name).read_text() + addition)
     env = {"TEST_TOPIC": f"{world.group}-orders"}
     client = world.start("client", "python", "client.py", cwd=project, **env)
-    wait_until(lambda: _exists(project / "published"), 60.0, "published tasks")
+    _await_file(project / "published", client)
     command = ("celery", "-A", "proj", "worker", "-c", "1", "-l", "INFO", "--without-mingle", "--without-gossip")
     worker = world.start("worker", *command, cwd=project, **env)
-    wait_until(lambda: _exists(project / "running"), 90.0, "a late task that runs")
+    _await_file(project / "running", client)
     worker.kill_group()
     (project / "gate").touch()
     successor = world.start("worker", *command, cwd=project, **env)
@@ -242,8 +243,14 @@ def _live(world: World, has_bridge: bool) -> Team:
     return Team(observed, bridge.exit_code, world.committed(f"{world.group}-orders", 2), batches)
 
 
-def _exists(path: Path) -> bool:
-    return path.exists()
+def _await_file(path: Path, client: Process) -> None:
+    """Until the client has written this file."""
+
+    def written() -> bool:
+        assert client.exit_code is None, client.tail()
+        return path.exists()
+
+    wait_until(written, 90.0, f"the file {path.name}")
 
 
 def test_without_a_bridge_the_app_does_what_celery_promises(teams: dict[str, Team]) -> None:
