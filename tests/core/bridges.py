@@ -238,8 +238,9 @@ class SimBridge:
     def _assign(self, effect: ef.AssignOwner) -> None:
         def step() -> ev.Event:
             entry = self.world.ledger.assign(effect.tp, self.name, effect.metadata_owner)
-            if self.world.group.get(effect.tp) is not self:
-                self.world.truth.drawn_by_zombies.add((effect.tp, entry.owner))
+            # an older ledger may give the same number again, to an owner that has come back
+            numbers = self.world.truth.drawn_by_zombies
+            (numbers.discard if self.world.group.get(effect.tp) is self else numbers.add)((effect.tp, entry.owner))
             return ev.OwnerAssigned(effect.tp, effect.serial, entry)
 
         self._call(effect, step)

@@ -334,7 +334,8 @@ def test_effects_of_a_partition_that_is_gone_are_not_repeated() -> None:
 
 
 def test_an_outage_leaves_no_pile_of_effects_behind() -> None:
-    repeats, reports = Repeats(), []
+    repeats = Repeats()
+    reports: list[ef.Effect] = []
     for _ in range(100):
         repeats.failed(ef.PublishLink(TP, 1, 0, "c", 1, 0, 2), "away", 10.0, reports.append)
         repeats.failed(ef.PublishLink(OTHER, 1, 0, "c", 1, 0, 2), "away", 10.0, reports.append)

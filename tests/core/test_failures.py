@@ -8,11 +8,11 @@ import pytest
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
-from bridge.core.failures import Limits, Verdict, count, judge
+from bridge.core.failures import Decision, Limits, Verdict, count, judge
 from bridge.core.lane import Phase
 from bridge.entries import Counters, Failure, FailureKind, Outcome, Rejection
 from bridge.records import Retry
-from tests.core.bench import RULES, TP, Bench
+from tests.core.bench import TP, Bench
 
 RETRY = Retry(max_attempts=3, delay=1.0, max_delay=8.0, factor=2.0, jitter=0.5)
 LIMITS = Limits(max_timeouts=2, max_worker_losses=3)
@@ -20,7 +20,7 @@ LIMITS = Limits(max_timeouts=2, max_worker_losses=3)
 
 def decide(
     outcome: Outcome, counters: Counters | None = None, *, stalls: int = 0, roll: float = 0.0, retry: Retry = RETRY
-):  # type: ignore[no-untyped-def]
+) -> Decision:
     return judge(outcome, counters or Counters(), retry, LIMITS, stalls=stalls, roll=roll)
 
 

@@ -45,9 +45,9 @@ def link_of(bench: Bench) -> str:
 
 
 def live(bench: Bench, seconds: int, **fields: object) -> None:
-    """Time passes, the worker gives its sign of life every three seconds."""
+    """Time passes, the worker w1 gives its sign of life every three seconds."""
     for _ in range(seconds // 3):
-        beat(bench, **fields)
+        beat(bench, "w1", **fields)
         bench.wait(3)
 
 

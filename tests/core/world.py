@@ -208,7 +208,7 @@ class World:
     def _produce(self, tp: TopicPartition, count: int) -> None:
         log, draw = self.kafka.logs[tp], self.random
         for _ in range(count):
-            key = draw.choice((None, b"a", b"b", b"c", b"d", b"e"))
+            key = draw.choice((None, b"a", b"b", b"c", b"g", b"h"))  # two for each of three lanes
             log.append(key, b"x" * self.mix.value_bytes, gap=draw.choice((0, 0, 0, 0, 1, 3)))
         if draw.random() < 0.3:
             log.mark()
