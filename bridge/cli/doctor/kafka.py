@@ -60,7 +60,8 @@ class KafkaCheck:
         if missing and self._plan.settings.wait_for_topics:
             found.append(note(f"pipeline {name}: no topic {few(missing)} yet; the bridge waits (wait_for_topics=true)"))
         elif missing:
-            how = f"kafka-topics.sh --create --topic {missing[0]} --partitions N, or set wait_for_topics=true"
+            tool = f"kafka-topics.sh --bootstrap-server {self._plan.settings.bootstrap_servers}"
+            how = f"{tool} --create --topic {missing[0]} --partitions N, or set wait_for_topics=true"
             found.append(problem(f"pipeline {name}: Kafka has no topic {few(missing)}", how))
         self.partitions[name] = admin.expand(pipeline.topics)
         topics: dict[str, int] = {}
