@@ -48,6 +48,7 @@ class LaneTask(Task):
     """What RecordTask and BatchTask have in common."""
 
     Request = "bridge.workers.request:LinkRequest"
+    Strategy = "bridge.workers.arrival:strategy"
     ignore_result = True
     store_errors_even_if_ignored = True
     reject_on_worker_lost = False

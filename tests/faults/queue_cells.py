@@ -138,3 +138,20 @@ def redis_rolled_back() -> Report:
         rig.until(lambda: rig.supervise(workers) and rig.all_committed(), 180, "everything committed", step=0.5)
         expected = rig.expected(("link1", "link2"), repeats=12 * 100, overlaps=12)
         return judge(rig, expected, chains_running_at_the_save=len(saved))
+
+
+@register("message-doubled-in-long-link")
+def message_doubled_in_long_link() -> Report:
+    """Links of 14 s; while they run, their messages come again to the same workers, which refuse the copies: what runs
+    is not taken for lost."""
+    with Rig(partitions=2, FAULTS_SLEEP="14") as rig:
+        rig.produce(400)
+        client = redis.Redis.from_url(rig.stack.redis.url)
+        rig.bridge()
+        rig.until(lambda: sum(client.llen(queue) for queue in QUEUES) >= 2, 60, "2 chains queued")
+        copies: dict[str, Any] = {queue: client.lrange(queue, 0, -1) for queue in QUEUES}
+        rig.worker("only", pool="prefork", concurrency=4)
+        rig.until(lambda: len(open_runs(rig)) == 2, 60, "both links run")
+        _put_again(client, copies)
+        rig.until(rig.all_committed, 90, "everything committed", step=0.5)
+        return judge(rig, rig.expected())

@@ -29,6 +29,8 @@ def _frozen_bridge(rig: Rig, times: int) -> Report:
     _until(rig, watch, rig.all_committed, "everything committed")
     report = judge(rig, rig.expected(), commits_seen=watch.seen)
     report.violations += watch.violations
+    ended = [bridge for bridge in (awake, frozen) if bridge.exit_code is not None]
+    report.violations += [f"bridge {each.name} ended ({each.exit_code}):\n{each.tail()}" for each in ended]
     return report
 
 

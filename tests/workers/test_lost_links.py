@@ -96,6 +96,15 @@ class TestStoredErrors:
         assert (error["status"], error["result"]["exc_message"]) == ("REVOKED", ["terminated"])
         assert error["worker"] == worker_of(standin)
 
+    def test_a_running_link_is_still_known_when_a_copy_of_it_has_come_and_gone(self, standin: StandIn) -> None:
+        sent = standin.send([link("gated", "never")], rows(1))
+        standin.wait_for_entry(task="gated", event="begun", id=sent.chain)
+        standin.publish(sent)
+        wait_until(lambda: not standin.client.llen(f"lane-{sent.lane}"), what="the copy taken from the queue")
+        standin.app.control.revoke(link_id(sent.chain, 1), terminate=True, signal="SIGKILL")
+        error = standin.error_of(sent)
+        assert (error["status"], error["result"]["exc_message"]) == ("REVOKED", ["terminated"])
+
     def test_a_link_that_was_revoked_before_it_began_runs_no_user_code(self, standin: StandIn) -> None:
         first = standin.send([link("gated", "go")], rows(1))
         standin.wait_for_entry(task="gated", event="begun", id=first.chain)
