@@ -23,7 +23,14 @@ from bridge.devstack.process import ServerDidNotStart, ServerProcess
 logger = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 90.0
-_JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.showDateTime=true")
+#: without performance data: it would leave a directory in /tmp
+_JVM = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+)
 
 #: small and quick, where the stock values are meant for clusters; a new group starts without waiting for others
 _SETTINGS = {
