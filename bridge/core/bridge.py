@@ -13,7 +13,7 @@ from itertools import count
 from random import Random
 
 from bridge.core import events as ev
-from bridge.core.assignment import NOTHING_REACHED, Reached
+from bridge.core.assignment import NOTHING_REACHED, RECREATED, Reached
 from bridge.core.commits import Commits
 from bridge.core.dispatching import Dispatching
 from bridge.core.effects import (
@@ -255,6 +255,12 @@ class Core:
         if (partition := self.partitions.get(event.tp)) is not None:
             partition.offset_missing()
 
+    def _topics_seen(self, event: ev.TopicsSeen, now: float) -> None:
+        for partition in list(self.partitions.values()):
+            found = event.ids.get(partition.tp.topic)
+            if found and partition.is_active and found != partition.topic_id:
+                self.begin_anew(partition, RECREATED)
+
     def _flush(self, event: ev.Flush, now: float) -> None:
         self.flush_ends.update(event.ends)
         for tp, end in event.ends.items():
@@ -378,6 +384,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
     ev.Fetched: Core._fetched,
     ev.EndOfLog: Core._end_of_log,
     ev.OffsetMissing: Core._offset_missing,
+    ev.TopicsSeen: Core._topics_seen,
     ev.CommitAnswered: Core._commit_answered,
     ev.Dispatched: lambda core, event, now: core.dispatching.dispatched(event, now),
     ev.Published: lambda core, event, now: core.dispatching.published(event, now),

@@ -119,6 +119,14 @@ class OffsetMissing:
     tp: TopicPartition
 
 
+@dataclass(frozen=True, slots=True)
+class TopicsSeen:
+    """The ids that topics (by name) have now; looked up every few seconds, because a client that reads a topic by name
+    goes on at the same offset when it was deleted and created again."""
+
+    ids: Mapping[str, str]
+
+
 #: for each partition of one Commit: serial, offset, answer, error text
 Answers = Mapping[TopicPartition, tuple[int, int, CommitAnswer, str]]
 
@@ -240,6 +248,7 @@ Event = (
     | Fetched
     | EndOfLog
     | OffsetMissing
+    | TopicsSeen
     | CommitAnswered
     | Dispatched
     | Published

@@ -6,6 +6,7 @@ subscribes: AdminClient.list_consumer_group_offsets ends the process when the co
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,8 @@ from bridge.kafka.errors import (
 from bridge.kafka.patterns import expand_names
 from bridge.kafka.profile import ConsumerSettings, admin_profile, onlooker_profile
 from bridge.records import TopicPartition
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -91,8 +94,8 @@ class Admin:
             try:
                 offset, metadata = committed[tp]
                 start, end = self._await(starts[tp], deadline).offset, self._await(ends[tp], deadline).offset
-                topic_id = str(self._await(topics[tp.topic], deadline).topic_id)
-                found[tp] = KafkaFacts(offset, metadata, "" if topic_id == _NO_TOPIC_ID else topic_id, start, end)
+                topic_id = _topic_id(self._await(topics[tp.topic], deadline))
+                found[tp] = KafkaFacts(offset, metadata, topic_id, start, end)
             except KafkaUnavailable as error:
                 found[tp] = error
         return found
@@ -105,6 +108,16 @@ class Admin:
         """The high watermarks. Raises KafkaUnavailable."""
         deadline = _Deadline(self._timeout)
         return {tp: self._await(answer, deadline).offset for tp, answer in self._ask_offsets(tps, _LATEST).items()}
+
+    def topic_ids(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids that these topics have now; a topic without one, or whose id is not known in time, is left out."""
+        deadline, ids = _Deadline(self._timeout), dict[str, str]()
+        for name, answer in self._ask_topics(names).items():
+            try:
+                ids[name] = _topic_id(self._await(answer, deadline))
+            except KafkaUnavailable as error:
+                logger.debug("the id of topic %s is not known: %s", name, error, extra={"action": "topic_id"})
+        return {name: topic_id for name, topic_id in ids.items() if topic_id}
 
     def missing_topics(self, names: Iterable[str]) -> list[str]:
         """Those of the names that do not exist; regular expressions (^...) never do, and are left out. Raises
@@ -220,6 +233,12 @@ class Admin:
 
     def _reasons(self) -> list[KafkaError]:
         return [known for code, known in list(self._last_errors.items()) if code != "_ALL_BROKERS_DOWN"]
+
+
+def _topic_id(described: Any) -> str:
+    """ "" from a broker without topic ids."""
+    found = str(described.topic_id)
+    return "" if found == _NO_TOPIC_ID else found
 
 
 class _Deadline:

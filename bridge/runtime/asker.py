@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from bridge.core.effects import AskKafka
-from bridge.core.events import EffectFailed, KafkaAnswered
+from bridge.core.events import EffectFailed, KafkaAnswered, TopicsSeen
 from bridge.kafka.admin import Admin, KafkaFacts
 from bridge.kafka.errors import KafkaUnavailable
 from bridge.records import TopicPartition
@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AskEnds:
-    """Where the logs of these partitions end, for the lag that views show."""
+    """Where the logs of these partitions end, for the lag that views show; and whether their topics are still the same
+    ones."""
 
     partitions: tuple[TopicPartition, ...]
 
@@ -39,6 +40,7 @@ class Asker:
             self._ask_ends(ends[-1])
 
     def _ask_ends(self, item: AskEnds) -> None:
+        self._post(TopicsSeen(self._admin.topic_ids({tp.topic for tp in item.partitions})))
         try:
             self.ends = {**self.ends, **self._admin.ends(list(item.partitions))}
         except KafkaUnavailable as error:

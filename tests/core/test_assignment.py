@@ -323,6 +323,24 @@ def test_a_topic_created_again_while_running_begins_anew() -> None:
     assert bench.committed() == 0
 
 
+def test_a_topic_created_again_with_as_many_records_begins_anew_when_its_id_is_seen() -> None:
+    bench = Bench().assign()
+    bench.fetch(0, 1, 2)
+    bench.complete()
+    bench.take(ef.StartFetching)
+    bench.broker.topic_id = "id-2"
+    bench.handle(ev.TopicsSeen({TP.topic: "id-2"}))
+    assert bench.said("anew") == ["assigning anew: the topic was created again"]
+    assert started_at(bench) == 0
+
+
+def test_the_same_topic_id_or_none_changes_nothing() -> None:
+    bench = Bench().assign()
+    bench.handle(ev.TopicsSeen({TP.topic: "id-1"}))
+    bench.handle(ev.TopicsSeen({"another": "id-2"}))
+    assert bench.said("anew") == []
+
+
 def test_a_topic_created_again_is_noticed_when_the_partition_is_assigned_again() -> None:
     bench = Bench().assign()
     bench.fetch(0, 1, 2)

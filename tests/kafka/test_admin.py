@@ -66,6 +66,7 @@ def test_a_topic_created_anew_has_another_id(
 
     make_topic(topic_name)
     before = wait_until(topic_id)
+    assert admin.topic_ids([topic_name, f"{topic_name}-none"]) == {topic_name: before}
     kafka_admin.delete_topics([topic_name])[topic_name].result(30.0)
     wait_until(lambda: admin.missing_topics([topic_name]))
     make_topic(topic_name)
