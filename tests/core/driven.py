@@ -1,0 +1,162 @@
+"""A bench whose every step somebody else chooses: what the state machine of test_machines.py drives.
+
+The consumer, the queue and the workers are as naive as can be; `Truth` knows what has really happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bridge.core import effects as ef
+from bridge.core import events as ev
+from bridge.core.failures import Limits
+from bridge.entries import Failure, Heartbeat, Outcome
+from bridge.records import OFFSET, PipelineRules, TopicPartition
+from tests.core.bench import TP, Bench
+from tests.core.kafka import Kafka
+from tests.core.ledger import Payload
+from tests.core.truth import Execution, Truth
+from tests.core.workers import Message
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A worker runs a link."""
+
+    worker: str
+    nonce: str
+    message: Message
+    payload: Payload
+    execution: Execution
+
+
+class Driven(Bench):
+    """One bridge on a world that outlives it (`beside`)."""
+
+    def __init__(self, rules: PipelineRules, *, beside: Driven | None = None, name: str = "b0") -> None:
+        super().__init__(rules, beside=beside, name=name, limits=Limits(1000, 1000))
+        self.rules = rules
+        self.kafka: Kafka = beside.kafka if beside else Kafka()
+        self.truth: Truth = beside.truth if beside else Truth(self.kafka, self.ledger, links=rules.links)
+        self.dispatched: dict[str, list[int]] = beside.dispatched if beside else {}
+        self.queue: list[Message] = beside.queue if beside else []
+        self.jobs: list[Job] = beside.jobs if beside else []
+        self.workers: list[str] = beside.workers if beside else []
+        self.reads_from: int | None = None
+        self.is_paused = self.holds = False
+
+    # --- effects ---------------------------------------------------------------------------------------------------
+
+    def carry_out(self, effect: ef.Effect) -> None:
+        match effect:
+            case ef.StartFetching(_, offset):
+                self.reads_from, self.is_paused = offset, False
+            case ef.PauseFetching():
+                self.is_paused = True
+            case ef.ResumeFetching():
+                self.is_paused = False
+            case ef.HoldFetching(on):
+                self.holds = on
+            case ef.PublishLink(tp, _, lane, chain, link):
+                self.queue.append(Message(tp, lane, chain, link))
+        super().carry_out(effect)
+
+    def _owners_step(self, effect: ef.Effect) -> ev.Event | None:
+        is_new = isinstance(effect, ef.Dispatch) and self.ledger.chain(effect.tp, effect.chain.lane) != effect.chain.id
+        answer = super()._owners_step(effect)
+        if isinstance(effect, ef.Dispatch) and getattr(answer, "answer", None) is ev.DispatchAnswer.OK:
+            self.queue.append(Message(effect.tp, effect.chain.lane, effect.chain.id, 1))
+            if is_new:
+                self.truth.dispatched(effect, is_fenced=False)
+                self.dispatched[effect.chain.id] = [row[OFFSET] for row in effect.rows]
+        return answer
+
+    def commit(self, entries: Mapping[TopicPartition, ef.CommitEntry]) -> ev.CommitAnswered:
+        if self.answer is ev.CommitAnswer.OK:
+            for tp, entry in entries.items():
+                self.truth.committed(tp, entry)
+                self.kafka.commit(tp, entry)
+        return super().commit(entries)
+
+    def notices(self) -> list[ev.Event]:
+        events: list[ev.Event] = []
+        for bridge, notice in self.ledger.take_notices():
+            chain = notice.seen.chain
+            kind = notice.outcome.failure.kind if notice.outcome.failure else ""
+            if kind in ("worker_lost", "timeout"):
+                self.truth.declared_dead(chain, notice.seen.link)
+            self.truth.reported(self.truth.place(notice.tp, notice.lane), chain, self.dispatched[chain], notice.outcome)
+            if bridge == self.name:
+                events.append(ev.OutcomeHeard(notice.tp, notice.lane, notice.seen, notice.outcome))
+        return events
+
+    # --- the consumer ----------------------------------------------------------------------------------------------
+
+    def read(self, count: int) -> None:
+        """Records come, or the end of the log."""
+        if self.reads_from is None or self.is_paused or self.holds:
+            return
+        log = self.kafka.logs[TP]
+        if rows := log.read(self.reads_from, count):
+            self.reads_from = rows[-1][OFFSET] + 1
+            self.handle(ev.Fetched(TP, rows))
+        else:
+            self.reads_from = log.end
+            self.handle(ev.EndOfLog(TP, log.end))
+
+    # --- workers ---------------------------------------------------------------------------------------------------
+
+    def take_message(self, index: int, *, keep: bool = False) -> None:
+        """A worker takes a message out of the queue (`keep`: and its double stays) and begins to run it."""
+        message = self.queue[index] if keep else self.queue.pop(index)
+        self._nonce += 1
+        worker, nonce = f"w{self._nonce}", f"{self.name}.{self._nonce}"
+        answer = self.ledger.claim(message.handle, worker, nonce)
+        if answer.refused or answer.payload is None:
+            return
+        payload = self.ledger.payload(answer.payload)
+        place = self.truth.place(message.tp, message.lane)
+        execution = Execution(place, message.chain, message.link, worker, payload.rows)
+        self.truth.claim(execution)
+        self.truth.begin(execution)
+        self.jobs.append(Job(worker, nonce, message, payload, execution))
+        self.workers.append(worker)
+
+    def finish(self, index: int, bad: int | None, *, heard: bool) -> None:
+        """The job is done: the record at place `bad` of its rows has failed (None: none has)."""
+        job = self.jobs.pop(index)
+        self.truth.end(job.execution)
+        rows, failure = job.payload.rows, job.payload.carried
+        if bad is not None:
+            offset = rows[bad % len(rows)][OFFSET]
+            failure = Failure(offset, "failed", True, job.message.link, "store", "ValueError", "no")
+            rows = tuple(row for row in rows if row[OFFSET] < offset)
+        handle, link = job.message.handle, job.message.link
+        if rows and link < self.rules.links:
+            blob = self.ledger.put(Payload(rows, job.payload.last, failure))
+            if self.ledger.advance(handle, job.nonce, blob):
+                self.queue.append(job.message._replace(link=link + 1))
+        else:
+            upto = failure.offset if failure is not None else job.payload.last + 1
+            self.ledger.complete(handle, job.worker, job.nonce, Outcome("failed" if failure else "ok", upto, failure))
+        self.truth.released(job.execution)
+        events = self.notices()
+        for event in events if heard else ():
+            self.handle(event)
+
+    def kill(self, index: int) -> None:
+        """kill -9 of the worker."""
+        job = self.jobs.pop(index)
+        self.truth.released(job.execution)
+        self.workers.remove(job.worker)
+
+    def beat(self) -> None:
+        """Every living worker gives its sign of life."""
+        links = {job.worker: (job.message.id,) for job in self.jobs}
+        now_ms = int(self.now * 1000)
+        queues = tuple(f"lane-{lane}" for lane in range(4))
+        self.beats = tuple(
+            Heartbeat(worker, worker, "solo", queues, ("parse", "store"), links.get(worker, ()), written_ms=now_ms)
+            for worker in self.workers
+        )
