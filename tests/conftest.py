@@ -4,8 +4,10 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 
 import pytest
+from celery import _state
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bridge.devstack import KafkaServer, RedisServer
@@ -15,6 +17,16 @@ from tests.waiting import wait_until
 SASL_USERS = {"alice": "right"}
 
 _serial = itertools.count(1)
+
+#: what Celery itself puts into every app
+import_module("celery.app.builtins")
+_CELERYS_OWN = set(_state._on_app_finalizers)
+
+
+@pytest.fixture(autouse=True)
+def _tasks_of_other_tests_stay_theirs() -> None:
+    """Celery registers what `@app.task` makes in every app of the process, also in those of other tests."""
+    _state._on_app_finalizers.intersection_update(_CELERYS_OWN)
 
 
 @pytest.fixture(scope="session")
