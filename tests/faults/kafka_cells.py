@@ -86,9 +86,9 @@ def _recreated(rig: Rig, *, running: bool) -> Report:
     if not running:
         bridge.stop()
     rig.delete_topic(rig.topic)
+    again = time.monotonic()
     rig.create_topic(rig.topic, rig.partitions)
     rig.produce(36_000)
-    again = time.monotonic()
     if running:
         rig.until(rig.all_committed, 120, "everything committed", step=0.5)
     else:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 import psutil
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from bridge.devstack import DevStack
@@ -191,11 +191,22 @@ class Rig:
         client = Consumer({"bootstrap.servers": self.stack.kafka.bootstrap_servers, "group.id": group, "log_level": 0})
         try:
             parts = [TopicPartition(self.topic, number) for number in range(self.partitions)]
-            committed = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in client.committed(parts, 10)}
+            committed = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in self._ask_committed(client, parts)}
             ends = {(tp.topic, tp.partition): client.get_watermark_offsets(tp, 10)[1] for tp in parts}
             return committed, ends
         finally:
             client.close()
+
+    def _ask_committed(self, client: Consumer, parts: list[TopicPartition]) -> list[TopicPartition]:
+        """A broker that has just started, or was restarted, may have no coordinator for the group yet."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return client.committed(parts, 10)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
