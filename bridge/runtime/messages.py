@@ -13,7 +13,7 @@ from celery import Celery
 
 from bridge.entries import link_id
 from bridge.ledger.handle import Handle
-from bridge.records import TopicPartition, lane_queue
+from bridge.records import TopicPartition, count_text, lane_queue
 from bridge.runtime.plan import LinkPlan
 
 
@@ -32,7 +32,7 @@ class Link:
     @property
     def shown(self) -> str:
         """The text that Flower and the logs show for the arguments."""
-        count = "" if self.count is None else f" ({self.count} records)"
+        count = "" if self.count is None else f" ({count_text(self.count)})"
         return f"{self.tp} {self.first}..{self.last}{count}"
 
 
