@@ -94,19 +94,16 @@ class Partition:
         self.lanes: dict[int, Lane] = {}
         #: the next offset to come from Kafka; None before the first start
         self.expected: int | None = None
-        self.position = -1
-        self.confirmed = -1
+        self.position = self.confirmed = -1
         self.start: Start | None = None
-        self.held_bytes = 0
-        self.dispatches = 0
+        self.held_bytes = self.dispatches = 0
         #: a lane rule changes at this offset: rows from here on wait in `waiting`
         self.barrier: int | None = None
         self.waiting: list[Row] = []
         self.changing = False
         #: the log does not have what comes next: Kafka is asked where to go on
         self.relocating = False
-        self.clear_at = float("inf")
-        self.terminating: set[str] = set()
+        self.clear_at, self.terminating = float("inf"), set[str]()
         self.flush_end: int | None = None
         #: why this assignment must begin anew, without what it knows ("" it need not)
         self.must_restart = ""

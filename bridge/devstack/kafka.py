@@ -9,8 +9,6 @@ import subprocess
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -18,7 +16,8 @@ from confluent_kafka.admin import AdminClient
 from bridge.devstack.jars import broker_classpath
 from bridge.devstack.java import find_java
 from bridge.devstack.ports import LOOPBACK, accepts_connections, fresh_port
-from bridge.devstack.process import ServerDidNotStart, ServerProcess
+from bridge.devstack.process import ServerDidNotStart
+from bridge.devstack.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ _SETTINGS = {
 }
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """A broker on a fresh port.
 
     `start` after `stop` or `kill` goes on with the same port and data; `close` removes everything.
@@ -75,8 +74,8 @@ class KafkaServer:
         self._settings = dict(settings or {})
         self._sasl_users = dict(sasl_users or {})
         self._port, self._controller_port, self._sasl_port = fresh_port(), fresh_port(), fresh_port()
-        self._process = ServerProcess("kafka")
         self._formatted = False
+        super().__init__("kafka")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -88,11 +87,6 @@ class KafkaServer:
         """Address of the listener that wants SASL/PLAIN; nobody listens there without `sasl_users`."""
         return f"{LOOPBACK}:{self._sasl_port}"
 
-    @property
-    def pid(self) -> int | None:
-        """The broker's process id while it is alive."""
-        return self._process.pid
-
     def start(self) -> None:
         """Start the broker and wait until it serves. Raises LanebridgeError with the remedy or the log's end."""
         java, classpath = str(find_java()), broker_classpath()
@@ -101,48 +95,6 @@ class KafkaServer:
         self._process.start([java, *_JVM, "-cp", classpath, "kafka.Kafka", str(self._properties_file)])
         self._process.await_ready(self._serves, _START_TIMEOUT_S)
         logger.info("Kafka serves at %s", self.bootstrap_servers, extra={"action": "kafka_started"})
-
-    def stop(self) -> None:
-        """Shut the broker down in order, keeping its data."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the broker (SIGKILL), keeping its data."""
-        self._process.kill()
-
-    def suspend(self) -> None:
-        """Freeze the broker (SIGSTOP): connections stay open and silent."""
-        self._process.suspend()
-
-    def resume(self) -> None:
-        """Let a frozen broker go on."""
-        self._process.resume()
-
-    def restart(self) -> None:
-        """Stop and start, keeping the data."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """Stop the broker and remove its data. May be called twice."""
-        self._process.close()
-
-    def log_tail(self, lines: int = 25) -> str:
-        """The last lines of the broker's log."""
-        return self._process.log_tail(lines)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def _properties_file(self) -> Path:

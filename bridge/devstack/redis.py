@@ -6,8 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -16,7 +14,7 @@ from redis.retry import Retry
 
 from bridge.devstack.java import EmbeddedExtraMissing
 from bridge.devstack.ports import LOOPBACK, accepts_connections, fresh_port
-from bridge.devstack.process import ServerProcess
+from bridge.devstack.server import Server
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +23,7 @@ _START_TIMEOUT_S = 30.0
 _OLDEST_REDIS = (6, 2)
 
 
-class RedisServer:
+class RedisServer(Server):
     """A server on a fresh port.
 
     `start` after `stop` or `kill` gives an empty server on the same port, with `keep_data=True` the same data.
@@ -36,65 +34,18 @@ class RedisServer:
         self._keep_data = keep_data
         self._options = dict(options or {})
         self.port = fresh_port()
-        self._process = ServerProcess("redis")
+        super().__init__("redis")
 
     @property
     def url(self) -> str:
         """Address of database 0."""
         return f"redis://{LOOPBACK}:{self.port}/0"
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process id while it is alive."""
-        return self._process.pid
-
     def start(self) -> None:
         """Start the server and wait until it answers. Raises LanebridgeError with the remedy or the log's end."""
         self._process.start(self._command())
         self._process.await_ready(self._answers, _START_TIMEOUT_S)
         logger.info("Redis serves at %s", self.url, extra={"action": "redis_started"})
-
-    def stop(self) -> None:
-        """Shut the server down in order."""
-        self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the server (SIGKILL)."""
-        self._process.kill()
-
-    def suspend(self) -> None:
-        """Freeze the server (SIGSTOP): connections stay open and silent."""
-        self._process.suspend()
-
-    def resume(self) -> None:
-        """Let a frozen server go on."""
-        self._process.resume()
-
-    def restart(self) -> None:
-        """Stop and start: empty, or with `keep_data=True` as it was."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """Stop the server and remove its data. May be called twice."""
-        self._process.close()
-
-    def log_tail(self, lines: int = 25) -> str:
-        """The last lines of the server's log."""
-        return self._process.log_tail(lines)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _command(self) -> list[str]:
         options = {

@@ -31,6 +31,7 @@ from bridge.runtime.publisher import KeepEntries, Publisher
 from bridge.runtime.revoker import Revoker
 from bridge.runtime.startup import Startup
 from bridge.runtime.sweeper import Sweeper, SweeperItem, WithdrawState
+from bridge.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -114,13 +115,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     topics, mailbox = Topics(plan), Mailbox()
     client = connect(plan.ledger_url)
     ledger = Ledger(client, settings.group_id)
-    kafka = ConsumerSettings(
-        settings.bootstrap_servers,
-        settings.group_id,
-        session_timeout=settings.session_timeout,
-        heartbeat_interval=settings.heartbeat_interval,
-        kafka=settings.kafka,
-    )
+    kafka = _consumer_settings(settings)
     admin = Admin(kafka)
     publisher = Publisher(ledger, plan.app, bridge_id, topics.messages_of, mailbox.post)
     publishing: Station[Effect | KeepEntries] = Station("publisher", publisher.work, broken)
@@ -155,6 +150,16 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         startup=lambda stopping: Startup(plan, admin, client, stopping).wait(),
         ends_seen=lambda: asker.ends,
         ledger_answers=lambda: sweeper.redis_answers,
+    )
+
+
+def _consumer_settings(settings: Settings) -> ConsumerSettings:
+    return ConsumerSettings(
+        settings.bootstrap_servers,
+        settings.group_id,
+        session_timeout=settings.session_timeout,
+        heartbeat_interval=settings.heartbeat_interval,
+        kafka=settings.kafka,
     )
 
 
