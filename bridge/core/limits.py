@@ -66,8 +66,6 @@ class Buffers:
 
     def update(self, tp: TopicPartition, held: int, *, exempt: bool) -> None:
         """The partition holds `held` bytes now. `exempt`: it must read on whatever it holds."""
-        if tp not in self._held:
-            return
         self._held[tp] = held
         share = self.share_bytes
         full = not exempt and (held >= share or (tp in self._full and held > share // 2))

@@ -226,8 +226,6 @@ class Partition:
         """The broker has taken a commit of this assignment."""
         if self.stage is Stage.CONFIRMING:
             assert self.start is not None
-            if offset != self.start.offset:
-                return
             self.confirmed = offset
             self.stage = Stage.RESTORING
             marks = {index: lane.watermark for index, lane in self.lanes.items() if lane.watermark >= 0}

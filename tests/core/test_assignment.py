@@ -11,7 +11,7 @@ from bridge.core import events as ev
 from bridge.core.commits import read_metadata, write_metadata
 from bridge.core.partition import Stage
 from bridge.entries import Owner
-from tests.core.bench import OTHER, RULES, TP, Bench, row
+from tests.core.bench import KEY_0, KEY_1, OTHER, RULES, TP, Bench, row
 
 KEYED = replace(RULES, order_by="key", lanes=2, batch_size=1)
 
@@ -264,6 +264,20 @@ def test_before_the_ledger_is_cleared_claimed_links_are_terminated_and_waited_fo
     assert started_at(bench) == 0
 
 
+def test_all_claimed_links_are_waited_for() -> None:
+    old = Bench(KEYED).assign()
+    old.fetch(row(0, KEY_0), row(1, KEY_1))
+    for lane in (0, 1):
+        old.claim(lane)
+    old.broker.committed[TP] = (0, "")
+    bench = Bench(KEYED, beside=old, name="b2").assign()
+    (terminate,) = bench.take(ef.TerminateLinks)
+    for number, link in enumerate(terminate.links):
+        assert len(bench.take(ef.ClearLedger)) == 0, number
+        bench.handle(ev.ErrorHeard(link, "REVOKED", "TaskRevokedError", "terminated", "w1"))
+    assert len(bench.take(ef.ClearLedger)) == 1
+
+
 def test_the_wait_for_terminated_links_is_bounded() -> None:
     bench = running_then_reset(Bench()).assign()
     bench.wait(4.9)
@@ -415,6 +429,16 @@ def test_a_log_that_became_shorter_is_read_from_its_end_and_begins_anew_there() 
     bench.fetch(2)
     assert bench.said("anew") == ["assigning anew: offset 2 came, 3 was expected"]
     assert started_at(bench) == 2
+
+
+def test_an_offset_that_is_there_after_all_is_read_on_from() -> None:
+    bench = Bench().assign()
+    bench.fetch(0, 1, 2)
+    bench.take(ef.StartFetching)
+    bench.take(ef.Report)
+    bench.handle(ev.OffsetMissing(TP))
+    assert [start.offset for start in bench.take(ef.StartFetching)] == [3]
+    assert bench.take(ef.Report) == []
 
 
 def test_a_missing_offset_is_asked_about_once() -> None:

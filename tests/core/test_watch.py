@@ -324,6 +324,22 @@ def test_a_reading_that_is_older_than_the_chain_is_not_believed() -> None:
     assert bench.lane().phase is Phase.RUNNING
 
 
+def test_a_reading_that_was_given_up_may_be_answered_or_fail_late() -> None:
+    bench = running(RULES)
+    bench.wait(1.1)
+    bench.silent = {ef.ReadLanes}
+    bench.wait(17)
+    first, second = bench.kept
+    bench.complete(heard=False)
+    bench.take(ef.ReadLanes)
+    bench.carry_out(first)  # late, but true
+    assert bench.committed() == 3
+    bench.handle(ev.EffectFailed(first, "late"))
+    bench.wait(5)
+    assert bench.take(ef.ReadLanes) == []  # the second is still under way
+    bench.handle(ev.EffectFailed(second, "silent"))
+
+
 def test_nothing_is_read_while_nothing_is_in_flight() -> None:
     bench = Bench().assign()
     bench.take(ef.ReadLanes)
