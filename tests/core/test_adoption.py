@@ -417,6 +417,18 @@ def test_the_same_chain_is_kept_when_the_owner_is_assigned_again(claimed: bool) 
     assert len(bench.take(ef.PublishLink)) == (0 if claimed else 1)
 
 
+def test_a_failed_batch_goes_on_waiting_when_the_owner_is_assigned_again() -> None:
+    bench = left_behind()
+    bench.fail(0)
+    bench.wait(2)
+    bench.partition().reassign("a test")
+    bench.handle(ev.Tick())
+    assert bench.lane().phase is Phase.RETRYING
+    assert bench.seconds_until(ef.Dispatch) == 2.0
+    assert bench.lane().phase is Phase.RUNNING
+    assert bench.lane().flight.attempt == 2  # type: ignore[union-attr]
+
+
 def test_an_outcome_that_was_missed_during_a_reassignment_is_taken() -> None:
     bench = left_behind()
     bench.complete(heard=False)

@@ -9,7 +9,7 @@ import pytest
 from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.dispatching import chain_id, chain_prefix
-from bridge.core.lane import IN_FLIGHT, TABLE, Phase, Signal
+from bridge.core.lane import IN_FLIGHT, TABLE, Lane, Phase, Signal
 from bridge.core.lanes import lane_count, lane_of
 from bridge.records import Retry
 from tests.core.bench import KEY_0, KEY_1, OTHER, RULES, TP, Bench, row
@@ -163,6 +163,16 @@ def test_a_lane_names_its_oldest_unfinished_record() -> None:
 def test_the_lanes_in_flight_are_those_whose_chain_has_not_reported() -> None:
     bench = keyed((0, KEY_0), (1, KEY_0), (2, KEY_1))
     assert [lane.index for lane in bench.partition().lanes_in_flight] == [0]
+
+
+def test_what_turns_out_to_be_finished_is_dropped_from_what_waits() -> None:
+    lane = Lane(TP, 0, RULES, 0)
+    lane.receive([row(offset) for offset in range(5)], 10.0)
+    lane.skip_below(3, 11.0)
+    assert [r[0] for r in lane.batcher.rows()] == [3, 4]
+    lane.skip_below(2, 12.0)
+    assert lane.watermark == 3
+    assert [r[0] for r in lane.batcher.rows()] == [3, 4]
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
