@@ -182,10 +182,10 @@ class Partition:
         assert self.start is not None
         self._report("warning", "clear", f"the ledger is cleared: {self.start.clear}")
         self.stage = Stage.CLEARING
-        claimed = [e for e in self.entry.lanes.values() if e.in_flight and e.claim is not None]
-        self.terminating = {link_id(e.chain, e.link) for e in claimed}
-        if self.terminating:
-            self._emit(TerminateLinks(tuple(sorted(self.terminating))))
+        in_flight = [e for e in self.entry.lanes.values() if e.in_flight]
+        self.terminating = {link_id(e.chain, e.link) for e in in_flight if e.claim is not None}
+        if self.terminating:  # the others, too: none of them may be claimed while these are waited for
+            self._emit(TerminateLinks(tuple(sorted(link_id(e.chain, e.link) for e in in_flight))))
         self.clear_at = now + TERMINATE_WAIT if self.terminating else now
 
     def link_ended(self, task_id: str, now: float) -> None:

@@ -278,6 +278,19 @@ def test_all_claimed_links_are_waited_for() -> None:
     assert len(bench.take(ef.ClearLedger)) == 1
 
 
+def test_while_a_claimed_link_is_waited_for_the_unclaimed_ones_are_revoked_too() -> None:
+    old = Bench(KEYED).assign()
+    old.fetch(row(0, KEY_0), row(1, KEY_1))
+    old.claim(0)
+    old.broker.committed[TP] = (0, "")
+    bench = Bench(KEYED, beside=old, name="b2").assign()
+    (terminate,) = bench.take(ef.TerminateLinks)
+    links = [f"{old.lane(lane).flight.chain}-1" for lane in (0, 1)]  # type: ignore[union-attr]
+    assert terminate.links == tuple(sorted(links))
+    bench.handle(ev.ErrorHeard(links[0], "REVOKED", "TaskRevokedError", "terminated", "w1"))
+    assert len(bench.take(ef.ClearLedger)) == 1
+
+
 def test_the_wait_for_terminated_links_is_bounded() -> None:
     bench = running_then_reset(Bench()).assign()
     bench.wait(4.9)
