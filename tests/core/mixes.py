@@ -46,6 +46,7 @@ MIXES = {
     "small": _mix("kill move taskfail", buffer_bytes=1, in_flight_bytes=20_000, value_bytes=6000),
     "slow commits": _mix("commit kill move", commit_interval=5.0),
     "poison": _mix("poison kill move worker", attempts=3),
+    "poison and redis": _mix("poison flush rollback redis kill move", attempts=3),
     "reject": _mix("reject kill move"),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
