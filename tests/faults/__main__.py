@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 
@@ -24,6 +25,8 @@ def main(names: tuple[str, ...], show: bool) -> None:
         for name in CELLS:
             click.echo(f"cell {name}")
         return
+    # ended from outside, a cell still stops what it has started
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     failed = [name for name in names or tuple(CELLS) if not _run(name)]
     if failed:
         click.echo(f"violated: {', '.join(failed)}; again: ./run faults --cell {' --cell '.join(failed)}")
