@@ -20,7 +20,7 @@ from bridge.kafka.errors import KafkaUnavailable
 from bridge.ledger.ledger import Ledger
 from bridge.ops.state import State, decode_state, merge
 from bridge.records import TopicPartition
-from bridge.runtime.mail import Post
+from bridge.runtime.mail import Post, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -57,37 +57,29 @@ class IdleWatch:
         self._assigned = assigned
         self._post = post
         self._done = done
-        self._broken = broken
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="idle", daemon=True)
+        self._watcher = Watcher("idle", self._watch, broken)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self._watcher.start()
 
     def stop(self, timeout: float) -> None:
         """End. May come before `start`."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._watcher.stop(timeout)
 
-    def _run(self) -> None:
-        try:
-            ends: dict[TopicPartition, int] | None = None
-            while not self._ended.wait(INTERVAL):
-                try:
-                    if ends is None and self._assigned():
-                        ends = self._admin.ends(self._admin.expand(self._topics))
-                        self._post(Flush(ends))
-                    if ends is not None and (code := self._verdict(ends)) is not None:
-                        logger.info("until idle: %s", _ENDED[code], extra={"action": "idle"})
-                        self._done(code)
-                        return
-                except (KafkaUnavailable, redis.RedisError) as error:
-                    logger.warning("cannot tell whether all is done: %s", error, extra={"action": "idle"})
-        except BaseException as error:
-            logger.exception("thread idle failed", extra={"action": "defect"})
-            self._broken(error)
+    def _watch(self, ended: threading.Event) -> None:
+        ends: dict[TopicPartition, int] | None = None
+        while not ended.wait(INTERVAL):
+            try:
+                if ends is None and self._assigned():
+                    ends = self._admin.ends(self._admin.expand(self._topics))
+                    self._post(Flush(ends))
+                if ends is not None and (code := self._verdict(ends)) is not None:
+                    logger.info("until idle: %s", _ENDED[code], extra={"action": "idle"})
+                    self._done(code)
+                    return
+            except (KafkaUnavailable, redis.RedisError) as error:
+                logger.warning("cannot tell whether all is done: %s", error, extra={"action": "idle"})
 
     def _verdict(self, ends: dict[TopicPartition, int]) -> int | None:
         committed = self._admin.committed(list(ends))

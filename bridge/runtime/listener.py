@@ -17,7 +17,7 @@ import redis
 from bridge.core.dispatching import chain_prefix
 from bridge.core.events import ErrorHeard, OutcomeHeard
 from bridge.ledger.notices import ack_channel, error_channel, read_error, read_notice
-from bridge.runtime.mail import Post
+from bridge.runtime.mail import Post, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -35,44 +35,36 @@ class Listener:
     ) -> None:
         self._client = client
         self._post = post
-        self._broken = broken
         self._acks = ack_channel(bridge_id)
         self._errors = error_channel(bridge_id)
         self._results = f"{RESULT_KEY_PREFIX}{chain_prefix(group)}*"
-        self._ended = threading.Event()
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self._watcher = Watcher("listener", self._watch, broken)
 
     def start(self, timeout: float) -> bool:
         """Begin; returns whether the subscription stood within `timeout` seconds."""
-        self._thread.start()
+        self._watcher.start()
         return self._ready.wait(timeout)
 
     def stop(self, timeout: float) -> None:
         """End within about a second. May come before `start`."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        self._watcher.stop(timeout)
 
-    def _run(self) -> None:
-        try:
-            while not self._ended.is_set():
-                try:
-                    self._listen()
-                except redis.RedisError as error:
-                    if self._ready.is_set():
-                        logger.warning("subscription lost (%s); trying again", error, extra={"action": "listener"})
-                    self._ready.clear()
-                    self._ended.wait(RECONNECT_PAUSE)
-        except BaseException as error:
-            logger.exception("thread listener failed", extra={"action": "defect"})
-            self._broken(error)
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.is_set():
+            try:
+                self._listen(ended)
+            except redis.RedisError as error:
+                if self._ready.is_set():
+                    logger.warning("subscription lost (%s); trying again", error, extra={"action": "listener"})
+                self._ready.clear()
+                ended.wait(RECONNECT_PAUSE)
 
-    def _listen(self) -> None:
+    def _listen(self, ended: threading.Event) -> None:
         with self._client.pubsub() as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(self._acks, self._errors)
             subscription.psubscribe(self._results)
-            while not self._ended.is_set():
+            while not ended.is_set():
                 message = subscription.get_message(timeout=1.0)
                 if message is not None:
                     self._hear(message)

@@ -40,6 +40,36 @@ class Mailbox:
                 return events
 
 
+class Watcher:
+    """A thread that runs `watch(ended)` until that returns, which it does soon after `ended` is set. An exception
+    that comes out of it is a defect, and is handed to `broken`."""
+
+    def __init__(
+        self, name: str, watch: Callable[[threading.Event], None], broken: Callable[[BaseException], None]
+    ) -> None:
+        self._watch = watch
+        self._broken = broken
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End, waiting at most `timeout` seconds. May come before `start`."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._watch(self._ended)
+        except BaseException as error:
+            logger.exception("thread %s failed", threading.current_thread().name, extra={"action": "defect"})
+            self._broken(error)
+
+
 class Station(Generic[T]):
     """A thread that works off what is given to it, in order. It ends with the process or by `stop`.
 
