@@ -83,7 +83,7 @@ def test_the_architecture_gives_a_reason_for_every_dependency(project: dict[str,
 def test_the_architecture_shows_the_floors_as_they_are_held(project: dict[str, Any]) -> None:
     (contract, *_) = project["tool"]["importlinter"]["contracts"]
     held = [re.split(r" [:|] ", layer) for layer in contract["layers"]]
-    blocks = re.findall(r"```\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    blocks = [text for _, text in re.findall(r"^```(\w*)\n(.*?)^```", ARCHITECTURE, re.DOTALL | re.MULTILINE)]
     (floors,) = [block for block in blocks if block.startswith("cli ")]
     assert [sorted(line.split()) for line in floors.splitlines()] == [sorted(names) for names in held]
 
