@@ -28,17 +28,34 @@ class Start:
     fatal: str = ""
 
 
-def why_begin_anew(facts: KafkaAnswered, entry: PartitionEntry, topic_id: str, known: int, rule: str) -> str:
-    """Why what this process knows (`topic_id`, the position `known`, the lane `rule`) is void ("" it is not)."""
-    if facts.topic_id != topic_id:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What this process knows of a partition whose lanes it holds; below `barrier` an old lane `rule` decides."""
+
+    topic_id: str
+    position: int
+    rule: str
+    barrier: int | None = None
+
+
+def why_begin_anew(facts: KafkaAnswered, entry: PartitionEntry, known: Known) -> str:
+    """Why what this process knows is void ("" it is not)."""
+    if facts.topic_id != known.topic_id:
         return RECREATED
     if clear := _why_clear(facts, entry):
         return clear
-    if max(_committed(facts) or 0, entry.base or 0) > known:
+    if max(_committed(facts) or 0, entry.base or 0) > known.position:
         return "another owner has gone on"
-    if entry.rule not in ("", rule):
-        return f"the ledger's lane rule is {entry.rule}, this owner's {rule}"
+    if entry.rule not in ("", known.rule):
+        return f"the ledger's lane rule is {entry.rule}, this owner's {known.rule}"
+    if known.barrier is not None and reach(entry) > known.barrier:
+        return f"the ledger's chains are beyond the change of the lane rule at {known.barrier}"
     return ""
+
+
+def reach(entry: PartitionEntry) -> int:
+    """The first offset that no lane's watermark or chain has touched."""
+    return max((max(lane.watermark, lane.last + 1) for lane in entry.lanes.values()), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +69,8 @@ class Reached:
 NOTHING_REACHED = Reached()
 
 
-def decide_start(
-    facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str, known: int | None, reached: Reached
-) -> Start:
-    """Where to start. `known` is the position that this process has reached and whose lanes it holds (None: none)."""
-    if known is not None:
-        return Start(known)
+def decide_start(facts: KafkaAnswered, entry: PartitionEntry, *, start_from: str, reached: Reached) -> Start:
+    """Where a process starts that holds no lanes of the partition yet."""
     committed = _committed(facts)
     clear = _why_clear(facts, entry)
     base = None if clear else _base(entry)

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 
-from bridge.core.assignment import NOTHING_REACHED, RECREATED, Reached, Start, decide_start, why_begin_anew
+from bridge.core.assignment import (
+    NOTHING_REACHED,
+    RECREATED,
+    Known,
+    Reached,
+    Start,
+    decide_start,
+    reach,
+    why_begin_anew,
+)
 from bridge.core.batching import rows_bytes
 from bridge.core.commits import read_metadata, write_metadata
 from bridge.core.effects import (
@@ -154,17 +163,17 @@ class Partition:
             self.stage = Stage.ASSIGNING
             self._emit(AssignOwner(self.tp, self.serial, metadata.owner))
             return
-        known = self.position if self.expected is not None else None
-        if known is not None:
-            self.must_restart = why_begin_anew(facts, self.entry, self.topic_id, known, self.rule)
+        if self.expected is not None:
+            known = Known(self.topic_id, self.position, self.rule, self.barrier)
+            self.must_restart = why_begin_anew(facts, self.entry, known)
             if self.must_restart:
                 return
         if metadata is not None and metadata.topic_id == facts.topic_id and facts.committed is not None:
             self.confirmed = max(self.confirmed, facts.committed)
         self.topic_id = facts.topic_id
-        self.start = decide_start(
-            facts, self.entry, start_from=self.config.start_from, known=known, reached=self.reached
-        )
+        self.start = Start(self.position)
+        if self.expected is None:
+            self.start = decide_start(facts, self.entry, start_from=self.config.start_from, reached=self.reached)
         for note in self.start.notes:
             self._report("warning", "start", note)
         if self.start.fatal:
@@ -256,8 +265,7 @@ class Partition:
     def _prepare_lanes(self) -> None:
         entry, position = self.entry, self.position
         if entry.rule and entry.rule != self.rules.rule:
-            ends = [max(lane.watermark, lane.last + 1) for lane in entry.lanes.values()]
-            self.rule, self.barrier = entry.rule, max([position, *ends])
+            self.rule, self.barrier = entry.rule, max(position, reach(entry))
             self._report("warning", "rule", f"lanes change from {entry.rule} to {self.rules.rule} at {self.barrier}")
         for index in range(lane_count(self.rule)):
             self.lanes[index] = Lane(self.tp, index, self.rules, position)

@@ -243,8 +243,10 @@ class Bench:
         return [[r[0] for r in effect.rows] for effect in self.take(ef.Dispatch)]
 
     def said(self, action: str) -> list[str]:
-        """What was reported under this action."""
-        return [effect.text for effect in self.take(ef.Report) if effect.action == action]
+        """What was reported under this action since that was asked last."""
+        said = [effect for effect in self.effects if isinstance(effect, ef.Report) and effect.action == action]
+        self.effects = [effect for effect in self.effects if effect not in said]
+        return [effect.text for effect in said]
 
     def partition(self, tp: TopicPartition = TP) -> Partition:
         """The core's partition."""

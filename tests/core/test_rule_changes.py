@@ -126,6 +126,35 @@ def test_another_owner_that_comes_between_stops_the_change() -> None:
     assert bench.batches() == [[2], [3]]
 
 
+def test_an_older_ledger_with_chains_beyond_the_barrier_begins_anew_with_another_barrier() -> None:
+    old = Bench(KEYED).assign()
+    old.fetch(*RECORDS, row(4, KEY_1), row(6, KEY_1))
+    for _ in range(3):
+        old.complete(lane=1)
+    old.claim(lane=1)  # 6 runs
+    further = old.ledger.save()
+    old.ledger.flush()
+    old.handle(ev.Revoked((TP,)))
+    first = Bench(KEYED, beside=old, name="b2").assign()
+    first.fetch(*RECORDS)
+    first.handle(ev.Revoked((TP,)))
+    bench = Bench(ONE_LANE, beside=first, name="b3").assign()
+    assert bench.said("rule") == ["lanes change from key:2 to partition at 2"]
+    bench.fetch(*RECORDS, row(4, KEY_1), row(6, KEY_1))
+    bench.ledger.roll_back(further)
+    bench.wait(1.1)
+    assert bench.said("anew") == [
+        "assigning anew: the ledger's chains are beyond the change of the lane rule at 2",
+    ]
+    assert bench.said("rule") == ["lanes change from key:2 to partition at 7"]
+    bench.fetch(*RECORDS, row(4, KEY_1), row(6, KEY_1))
+    order: list[int] = []
+    finish(bench, order, 10)
+    assert sorted(order) == [0, 2, 6]  # 1, 3 and 4 were finished
+    bench.handle(ev.EndOfLog(TP, 7))
+    assert bench.partition().rule == "partition"
+
+
 def test_a_change_is_asked_for_once() -> None:
     bench = changed(ONE_LANE, KEYED)
     bench.silent = {ef.ChangeRule}
