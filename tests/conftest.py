@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 
@@ -17,6 +18,10 @@ from tests.waiting import wait_until
 SASL_USERS = {"alice": "right"}
 
 _serial = itertools.count(1)
+
+# a shell that starts a job in the background makes it ignore SIGINT, and so would every process that a test starts
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: what Celery itself puts into every app
 import_module("celery.app.builtins")
