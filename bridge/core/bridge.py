@@ -8,13 +8,13 @@ An effect that failed is repeated with back-off as long as it still makes sense 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
 from bridge.core import events as ev
 from bridge.core.assignment import NOTHING_REACHED, RECREATED, Reached
 from bridge.core.commits import Commits
+from bridge.core.config import CoreConfig
 from bridge.core.dispatching import Dispatching
 from bridge.core.effects import (
     ChangeRule,
@@ -27,34 +27,18 @@ from bridge.core.effects import (
     Report,
     TerminateLinks,
 )
-from bridge.core.failures import Limits
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.limits import Buffers, InFlight
 from bridge.core.partition import Partition, PartitionConfig, Stage
 from bridge.core.repeats import Repeats, Service
 from bridge.core.sweeping import Sweeping
-from bridge.core.watch import WatchTimes
 from bridge.entries import LaneEntry, chain_of
-from bridge.records import PipelineRules, TopicPartition
+from bridge.records import TopicPartition
 
+__all__ = ["HANDLERS", "Core", "CoreConfig"]
 
-@dataclass(frozen=True, slots=True)
-class CoreConfig:
-    """What the core must know; durations in seconds, sizes in bytes.
-
-    `rules_of` finds the pipeline of a topic, `queue_of(tp, lane, link)` the Celery queue of a link.
-    """
-
-    group: str
-    rules_of: Callable[[str], PipelineRules]
-    queue_of: Callable[[TopicPartition, int, int], str]
-    start_from: str = "earliest"
-    commit_interval: float = 0.0
-    buffer_bytes: int = 48 * 1024 * 1024
-    in_flight_bytes: int = 64 * 1024 * 1024
-    times: WatchTimes = field(default_factory=WatchTimes)
-    limits: Limits = field(default_factory=Limits)
-    seed: int = 0
+#: seconds between two events at the most, a Tick if there is no other: who gets none stands still
+LONGEST_SILENCE = 1.0
 
 
 class Core:
@@ -87,11 +71,19 @@ class Core:
 
     def handle(self, event: ev.Event, now: float) -> list[Effect]:
         """One event at time `now` (seconds, monotonic, never going back); returns the effects in order."""
-        self.now = now
+        stood_still, self.now = now - self.now, now
+        if stood_still > self.config.frozen_after:
+            self._ask_for_ownership(stood_still)
         HANDLERS[type(event)](self, event, now)
         self._do_what_is_due(now)
         out, self._out = self._out, []
         return out
+
+    def _ask_for_ownership(self, stood_still: float) -> None:
+        """This process may be a zombie: nothing is dispatched before the broker has confirmed it again."""
+        for partition in self.partitions.values():
+            if partition.is_active:
+                partition.reassign(f"this process stood still for {stood_still:.0f} s")
 
     def _do_what_is_due(self, now: float) -> None:
         """What time alone brings about: after every event, so that a stream of events cannot hold it up."""
@@ -120,7 +112,8 @@ class Core:
         """The latest time at which the next event, a Tick if there is no other, must come."""
         commit = self.commits.wake_at if self._dirty else float("inf")
         clear = min((partition.clear_at for partition in self._clearing.values()), default=float("inf"))
-        return min(self.dispatching.wake_at, self.repeats.wake_at, commit, clear, self.sweeping.wake_at)
+        due = min(self.dispatching.wake_at, self.repeats.wake_at, commit, clear, self.sweeping.wake_at)
+        return min(due, self.now + LONGEST_SILENCE)
 
     def live(self, tp: TopicPartition, serial: int) -> Partition | None:
         """The partition if this very assignment is still live."""

@@ -112,6 +112,7 @@ class Dispatching:
                 counters=lane.counters,
                 links=partition.rules.links,
                 publish_after_s=wait,
+                rule=partition.rule,
             )
         )
 

@@ -92,7 +92,9 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Ledger step *dispatch*, then publish link 1. Answer: Dispatched, and Published when the publish is unsure."""
+    """Ledger step *dispatch*, then publish link 1. `rule` is the lane rule that the owner follows: a ledger that names
+    another one, or none, has lost what was restored to it. Answer: Dispatched, and Published when the publish is
+    unsure."""
 
     tp: TopicPartition
     serial: int
@@ -104,6 +106,7 @@ class Dispatch:
     counters: Counters
     links: int
     publish_after_s: float = 0.0
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

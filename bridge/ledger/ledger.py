@@ -50,7 +50,8 @@ _heartbeats = msgpack.Decoder(Heartbeat)
 @dataclass(frozen=True, slots=True)
 class DispatchCommand:
     """A new chain for a lane that must still be as `expect` says; `first` and `last` are offsets, `base` is the owner's
-    position, `payload` the encoded records. `publish_after_s`: nobody publishes it for that many seconds."""
+    position, `payload` the encoded records. `publish_after_s`: nobody publishes it for that many seconds. `rule`: the
+    lane rule that the owner follows, refused as "not owner" when the ledger's is another ("" is not compared)."""
 
     tp: TopicPartition
     owner: Owner
@@ -64,6 +65,7 @@ class DispatchCommand:
     counters: Counters
     payload: bytes
     publish_after_s: float = 0.0
+    rule: str = ""
 
 
 class ClaimAnswer(NamedTuple):
@@ -257,6 +259,7 @@ class Ledger:
             int(command.publish_after_s * 1000),
             payload,
             *command.expect,
+            command.rule,
         )
         return _DISPATCH.command((self._key(command.tp), self._payload_key(command)), args)
 

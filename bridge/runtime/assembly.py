@@ -173,6 +173,7 @@ def _core_config(plan: Plan, topics: Topics) -> CoreConfig:
         commit_interval=settings.commit_interval,
         buffer_bytes=settings.buffer_bytes,
         in_flight_bytes=settings.in_flight_bytes,
+        frozen_after=settings.session_timeout,
         times=WatchTimes(settings.claim_timeout, settings.worker_timeout),
         limits=Limits(settings.max_timeouts, settings.max_worker_losses),
         seed=time.time_ns(),

@@ -194,4 +194,5 @@ def _command(effect: ef.Dispatch) -> DispatchCommand:
         counters=effect.counters,
         payload=encode(header, effect.rows),
         publish_after_s=effect.publish_after_s,
+        rule=effect.rule,
     )

@@ -274,7 +274,7 @@ class SimBridge:
             answer = self.world.ledger.dispatch_effect(effect)
             if answer == "ok":
                 if not known:
-                    self.world.truth.dispatched(effect, is_fenced=self.world.is_fenced(self, effect))
+                    self.world.truth.dispatched(effect, is_fenced=self.world.is_fenced(effect))
                     self.world.dispatched[chain.id] = [row[OFFSET] for row in effect.rows]
                 if not effect.publish_after_s:
                     self._publish_soon(effect.tp, effect.serial, Message(effect.tp, chain.lane, chain.id, 1))

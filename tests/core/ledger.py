@@ -85,6 +85,7 @@ class Ledger(LedgerModel):
             effect.counters,
             self.put(Payload(effect.rows, chain.last)),
             effect.publish_after_s,
+            effect.rule,
         )
         return self.dispatch([command])[0]
 

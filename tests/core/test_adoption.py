@@ -160,9 +160,11 @@ def test_a_chain_with_rejected_records_stops_the_lane_at_the_first_of_them() -> 
 
 def test_a_superseded_chain_is_not_published_before_its_time() -> None:
     old = timed_out()
-    assert old.take(ef.Dispatch)[-1].publish_after_s == 5.0
+    first, second = old.take(ef.Dispatch)
+    assert second.publish_after_s == 5.0
     bench = successor(old)
     assert bench.take(ef.PublishLink) == []
+    assert [effect.links for effect in bench.take(ef.TerminateLinks)] == [(link_id(first.chain.id, 1),)]
     bench.wait(4.9)
     assert bench.take(ef.PublishLink) == []
     bench.wait(0.2)
@@ -268,6 +270,35 @@ def test_an_outcome_of_a_lane_or_partition_that_is_not_there_changes_nothing() -
     bench.handle(ev.OutcomeHeard(TP, 7, seen, Outcome("ok", 3)))
     bench.handle(ev.OutcomeHeard(TP._replace(partition=9), 0, seen, Outcome("ok", 3)))
     assert bench.lane().phase is Phase.RUNNING
+
+
+# --- a process that stood still ---------------------------------------------------------------------------------------
+
+
+def test_a_bridge_that_stood_still_dispatches_nothing_before_kafka_has_confirmed_it_again() -> None:
+    bench = left_behind()
+    bench.complete(heard=False)
+    bench.take(ef.Dispatch)
+    bench.answer = ev.CommitAnswer.AGAIN  # it was counted out
+    bench.now += 30
+    bench.handle(ev.Tick())
+    bench.wait(20)
+    assert bench.take(ef.Dispatch) == []
+    assert bench.said("reassign")[0] == "assigning again: this process stood still for 30 s"
+    bench.answer = ev.CommitAnswer.OK
+    bench.wait(6)
+    assert bench.batches() == [[3, 4]]
+
+
+def test_a_partition_that_is_being_assigned_when_the_bridge_stands_still_goes_on_with_that() -> None:
+    bench = Bench()
+    bench.silent = {ef.AssignOwner}
+    bench.assign()
+    bench.now += 30
+    bench.handle(ev.Tick())
+    bench.silent = set()
+    bench.carry_out_kept()
+    assert bench.partition().is_active
 
 
 # --- the ledger is lost while the owner lives -------------------------------------------------------------------------

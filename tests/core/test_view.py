@@ -30,7 +30,13 @@ class World:
 
     def __init__(self, rules: PipelineRules = RULES, **config: int) -> None:
         self.core = Core(
-            CoreConfig("group", lambda topic: rules, lambda tp, lane, link: f"lane-{lane}", **config)  # type: ignore[arg-type]
+            CoreConfig(
+                "group",
+                lambda topic: rules,
+                lambda tp, lane, link: f"lane-{lane}",
+                frozen_after=10_000.0,
+                **config,  # type: ignore[arg-type]
+            )
         )
         self.now = 100.0
         self.entry = PartitionEntry()

@@ -235,10 +235,10 @@ class World:
         self.group[tp] = target
         target.deliver(ev.Assigned((tp,)))
 
-    def is_fenced(self, bridge: SimBridge, effect: ef.Dispatch) -> bool:
-        """Another owner of the partition has already been confirmed by Kafka."""
+    def is_fenced(self, effect: ef.Dispatch) -> bool:
+        """A later owner of the partition has already been confirmed by Kafka."""
         metadata = read_metadata(self.kafka.committed.get(effect.tp, (0, ""))[1])
-        return self.group.get(effect.tp) is not bridge and metadata is not None and metadata.owner > effect.owner.number
+        return metadata is not None and metadata.owner > effect.owner.number
 
     # --- what everybody uses ---------------------------------------------------------------------------------------
 

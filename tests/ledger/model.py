@@ -149,7 +149,7 @@ class LedgerModel:
 
     def _dispatch(self, command: DispatchCommand) -> str:
         partition = self._owned(command.tp, command.owner)
-        if partition is None:
+        if partition is None or (command.rule and partition.rule != command.rule):
             return "not owner"
         old = partition.lanes.get(command.lane, _Lane())
         if old.chain == command.chain:
@@ -166,7 +166,7 @@ class LedgerModel:
             links=command.links,
             counters=command.counters,
             publish_after_ms=self.now_ms() + int(command.publish_after_s * 1000) if waits else 0,
-            superseded=link_id(old.chain, old.link) if waits and old.chain and not old.outcome else "",
+            superseded=link_id(old.chain, old.link) if waits and old.chain else "",
             payload=command.payload,
         )
         partition.raise_base(command.base)

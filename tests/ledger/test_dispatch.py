@@ -46,6 +46,15 @@ def test_a_lane_with_only_a_watermark_is_a_lane_that_never_had_a_chain(story: St
     assert story.lane().watermark == 5
 
 
+def test_a_dispatch_under_another_lane_rule_than_the_ledgers_is_refused(story: Story) -> None:
+    story.own()
+    assert story.ledger.dispatch([story.command(rule="partition")]) == ["not owner"]  # nothing was restored yet
+    story.ledger.restore(TP, story.owner, {}, rule="key:2", topic_id="id", base=5)
+    assert story.ledger.dispatch([story.command(rule="partition")]) == ["not owner"]
+    assert story.ledger.dispatch([story.command(rule="key:2")]) == ["ok"]
+    assert story.ledger.dispatch([story.command(rule="key:2")]) == ["ok"]
+
+
 def test_the_base_is_never_lowered(story: Story) -> None:
     story.own()
     story.ledger.restore(TP, story.owner, {}, rule="partition", topic_id="id", base=8)
@@ -189,12 +198,12 @@ def test_a_dispatch_that_waits_says_until_when_and_for_which_link(story: Story) 
     assert 0 < lane.publish_after_ms - story.entry().now_ms <= 5000
 
 
-def test_a_dispatch_that_waits_behind_a_finished_chain_waits_for_no_link(story: Story) -> None:
+def test_a_dispatch_that_waits_behind_a_chain_that_timed_out_names_the_link_that_may_still_run(story: Story) -> None:
     story.completed(FAILED)
 
     story.ledger.dispatch([story.command("second", expect=story.lane().seen, publish_after_s=5.0)])
 
-    assert (story.lane().superseded, story.lane().publish_after_ms > 0) == ("", True)
+    assert (story.lane().superseded, story.lane().publish_after_ms > 0) == ("first-1", True)
 
 
 def test_the_next_dispatch_waits_for_nothing_any_more(story: Story) -> None:

@@ -1,7 +1,7 @@
 -- dispatch: compare and set. The lane gets a new chain if it still is as the owner has seen it.
 -- KEYS[2]: payload of the new chain, written just before with a short life (or given here, when the server was full).
 -- ARGV: owner, bridge, lane, chain, first, last, links, base, counters, milliseconds until it may be published, payload,
--- then what was seen: chain, link, claim, outcome.
+-- then what was seen: chain, link, claim, outcome; the lane rule the owner follows ("" is not compared).
 local lane, new = ARGV[3], ARGV[4]
 local chain, link, claim, outcome, unsettled = held(lane, 'chain', 'link', 'claim', 'outcome', 'unsettled')
 
@@ -11,6 +11,9 @@ local function refuse(answer)
 end
 
 if not is_owner(ARGV[1], ARGV[2]) then return refuse('not owner') end
+if ARGV[16] ~= '' and redis.call('HGET', KEYS[1], 'rule') ~= ARGV[16] then
+  return refuse('not owner') -- an older state, or one that nothing was restored to
+end
 if chain == new then return refuse('ok') end -- done before: the answer was lost
 if (chain or '') ~= ARGV[12] or (link or '0') ~= ARGV[13] or (claim or '') ~= ARGV[14]
   or (outcome or '') ~= ARGV[15] or unsettled then return refuse('changed') end
@@ -26,7 +29,8 @@ if ARGV[10] ~= '0' then
   local now = redis.call('TIME')
   redis.call('HSET', KEYS[1], lane .. '.publish_after',
     string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[10]))
-  if chain and not outcome then redis.call('HSET', KEYS[1], lane .. '.superseded', chain .. '-' .. link) end
+  -- behind an outcome, too: a link that timed out has been given one, and may still be running
+  if chain then redis.call('HSET', KEYS[1], lane .. '.superseded', chain .. '-' .. link) end
 end
 raise('base', ARGV[8])
 redis.call('EXPIRE', KEYS[1], KEEP_S)
