@@ -155,7 +155,7 @@ class Dispatching:
         """Make the lane agree with what the ledger says of it; `read_ms` is the ledger's clock at that time."""
         unsure, lane.unsure = lane.unsure, False
         if lane.flight is not None and entry.chain and lane.flight.chain == entry.chain and not unsure:
-            self._same_chain(partition, lane, entry, now)
+            self._same_chain(partition, lane, entry, read_ms, now)
         elif partition.is_history(entry):
             if lane.flight is not None:
                 self._drop_chain(partition, lane)
@@ -165,10 +165,10 @@ class Dispatching:
         else:
             self._adopt(partition, lane, entry, read_ms, now)
 
-    def _same_chain(self, partition: Partition, lane: Lane, entry: LaneEntry, now: float) -> None:
+    def _same_chain(self, partition: Partition, lane: Lane, entry: LaneEntry, read_ms: int, now: float) -> None:
         if lane.phase not in IN_FLIGHT and lane.phase is not Phase.DISPATCHING:
-            if entry.outcome is not None:
-                lane.expect = entry.seen  # else we have heard more than this reading says
+            if entry.outcome is not None and entry.seen != lane.expect:
+                self._adopt(partition, lane, entry, read_ms, now)  # an older Redis came back, and it ran once more
         elif entry.outcome is not None:
             self.take_outcome(partition, lane, entry.seen, entry.outcome, now)
         else:

@@ -421,6 +421,22 @@ def test_redis_rolled_back_to_another_lane_rule_begins_anew() -> None:
     assert bench.partition().is_active
 
 
+def test_a_chain_that_an_older_redis_let_run_again_has_the_outcome_it_had_last() -> None:
+    bench = left_behind()
+    bench.claim()
+    saved = bench.ledger.save()
+    bench.fail(0)
+    bench.ledger.roll_back(saved)
+    bench.complete()  # heard, while the lane waits for the next attempt
+    assert bench.lane().phase is Phase.RETRYING
+    bench.partition().reassign("a test")
+    bench.handle(ev.Tick())
+    assert bench.lane().phase is Phase.FREE
+    assert bench.committed() == 3
+    bench.wait(10)
+    assert bench.batches() == [[0, 1, 2], [3, 4]]
+
+
 def test_a_stopped_lane_takes_up_a_chain_that_an_older_ledger_shows() -> None:
     rules = replace(RULES, retry=Retry(2, delay=0.0))
     bench = left_behind(rules)
