@@ -9,11 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from bridge.records import Action
+
 #: the format of payload, handle and hash; an unknown one is refused
 FORMAT = 1
 
 FailureKind = Literal["failed", "timeout", "worker_lost", "revoked", "not_registered"]
 OutcomeKind = Literal["ok", "partial", "failed"]
+
+#: why a record is given up: its task rejected it, it could not be decoded, or it is out of attempts
+Disposition = Literal["rejected", "exhausted", "undecodable", "oversize", "worker_lost", "timeout"]
 
 
 class Owner(NamedTuple):
@@ -54,7 +59,9 @@ NOTHING_SEEN = Seen()
 class Failure:
     """Why a record, or a whole chain, did not succeed.
 
-    `offset` is the first record it holds back; `named` says that this very record is at fault. `link` counts from 1.
+    `offset` is the first record it holds back; `named` says that this very record is at fault. `link` counts from 1,
+    `index` is the record's place in the batch that the link was given, from 0 (-1 unknown), `at_ms` the wall clock
+    (0 unknown).
     """
 
     offset: int
@@ -66,6 +73,8 @@ class Failure:
     message: str = ""
     traceback: str = ""
     retryable: bool = True
+    index: int = -1
+    at_ms: int = 0
 
     def __str__(self) -> str:
         text = f"{self.exception}: {self.message}" if self.exception else self.message
@@ -74,12 +83,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that its task rejected for good."""
+    """A record that its task rejected for good, or that could not be decoded. `index` and `at_ms` as in Failure."""
 
     offset: int
     reason: str
     link: int = 1
     task: str = ""
+    disposition: Disposition = "rejected"
+    exception: str = ""
+    traceback: str = ""
+    index: int = -1
+    at_ms: int = 0
+
+
+class Decided(NamedTuple):
+    """What the pipeline's `on_failed` task wants done with one record."""
+
+    offset: int
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,8 @@ class Outcome:
 
     `ok`: next_offset is past the range. `partial`: records were rejected, or a record failed behind finished ones.
     `failed`: nothing finished. `delay` (seconds) is the wait that the task asked for with `self.retry()`.
+    The chain of an `on_failed` task reports the outcome that it was asked about, with what it `decided` for each record
+    at stake; `hook_error` says why it could not ("" it could).
     """
 
     kind: OutcomeKind
@@ -95,6 +118,13 @@ class Outcome:
     failure: Failure | None = None
     rejected: tuple[Rejection, ...] = ()
     delay: float | None = None
+    decided: tuple[Decided, ...] = ()
+    hook_error: str = ""
+
+    @property
+    def at_stake(self) -> tuple[int, ...]:
+        """The offsets that are disposed of next: the rejected records, or else the failed one."""
+        return tuple(each.offset for each in self.rejected) or (self.next_offset,)
 
     @property
     def watermark(self) -> int:
@@ -104,12 +134,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Attempts at the first unfinished offset `at`; new when it moves."""
+    """Attempts at the first unfinished offset `at`; new when it moves.
+
+    A batch that is split: until the watermark has passed `split_last`, each part is tried once for the kind
+    `split_kind`; one of the records up to `bad_last` is at fault (-1: none is known to be). `tries` counts every failed
+    attempt at the record or its batch since `since_ms` (wall clock, 0 unknown).
+    """
 
     at: int = -1
     failures: int = 0
     timeouts: int = 0
     losses: int = 0
+    split_kind: str = ""
+    split_last: int = -1
+    bad_last: int = -1
+    tries: int = 0
+    since_ms: int = 0
 
 
 NO_ATTEMPTS = Counters()
@@ -119,7 +159,8 @@ NO_ATTEMPTS = Counters()
 class LaneEntry:
     """One lane of a partition in the ledger. `chain` "" means that no chain was ever dispatched. Before
     `publish_after_ms` (the server's clock; 0: at once) nobody publishes its link, because the link id `superseded`, of
-    the chain before it, may still be running."""
+    the chain before it, may still be running. `judged` is the outcome that the chain, of an `on_failed` task, is asked
+    about."""
 
     lane: int
     watermark: int = -1
@@ -133,7 +174,13 @@ class LaneEntry:
     counters: Counters = NO_ATTEMPTS
     publish_after_ms: int = 0
     superseded: str = ""
+    judged: Outcome | None = None
     seen: Seen = NOTHING_SEEN
+
+    @property
+    def reach(self) -> int:
+        """The last offset of the batch that the chain is of: its own, or that of the batch being split."""
+        return max(self.last, self.counters.split_last)
 
     @property
     def in_flight(self) -> bool:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Any, Final, NamedTuple, overload
+from typing import Any, Final, Literal, NamedTuple, overload
 
 from msgspec import Struct
 
 Headers = tuple[tuple[str, bytes | None], ...]
+
+#: what is done with a record that is given up
+Action = Literal["dead_letter", "skip", "stop"]
 
 #: offset, timestamp in milliseconds (-1: none), key, value, headers (an empty tuple when there are none)
 Row = tuple[int, int, bytes | None, bytes | None, Headers]
@@ -190,7 +193,8 @@ class Retry:
     """How a batch that failed is tried again: in place, in order, its lane waiting.
 
     `max_attempts` counts the first try. The wait before attempt n+1 is `delay * factor**(n-1)` seconds, at most
-    `max_delay` seconds, made up to `jitter` (a fraction) longer at random. Raises ValueError on impossible values.
+    `max_delay` seconds, made up to `jitter` (a fraction) longer at random. An exception of a class in `give_up_on` is
+    not tried again; with `retry_on`, only exceptions of its classes are. Raises ValueError on impossible values.
     """
 
     max_attempts: int = 5
@@ -198,12 +202,26 @@ class Retry:
     max_delay: float = 60.0
     factor: float = 2.0
     jitter: float = 0.1
+    give_up_on: tuple[type[BaseException], ...] = ()
+    retry_on: tuple[type[BaseException], ...] | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("max_attempts", 1), ("delay", 0), ("max_delay", 0), ("factor", 1), ("jitter", 0)):
             value = getattr(self, name)
             if value < low:
                 raise ValueError(f"Retry({name}={value!r}): must be at least {low}")
+        for name in ("give_up_on", "retry_on"):
+            classes = getattr(self, name)
+            if isinstance(classes, list):
+                object.__setattr__(self, name, classes := tuple(classes))
+            if classes is not None and not (isinstance(classes, tuple) and all(map(_is_exception, classes))):
+                raise ValueError(f"Retry({name}={classes!r}): must be a tuple of exception classes, ({name},)")
+
+    def tries_again(self, error: BaseException) -> bool:
+        """Whether an attempt that ended with `error` is followed by another one."""
+        if isinstance(error, self.give_up_on):
+            return False
+        return self.retry_on is None or isinstance(error, self.retry_on)
 
     def wait(self, attempts: int, roll: float) -> float:
         """Seconds to wait after `attempts` failed attempts; `roll` in 0..1 draws the jitter."""
@@ -212,13 +230,19 @@ class Retry:
         return float(pause * (1.0 + self.jitter * roll))
 
 
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
+
+
 #: decides that a batch ends with this record: `close_batch(record, batch) -> bool`; `batch` ends with `record`
 ClosePredicate = Callable[[Record, Sequence[Record]], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineRules:
-    """What the core must know of a pipeline; durations in seconds, sizes in bytes."""
+    """What the core must know of a pipeline; durations in seconds, sizes in bytes. `on_failed` names the task that
+    decides what is done with a record that is given up; without one `on_exhausted` does. `{topic}` in
+    `dead_letter_topic` stands for the record's topic."""
 
     name: str
     tasks: tuple[str, ...] = ("",)
@@ -230,6 +254,13 @@ class PipelineRules:
     lanes: int = 1
     retry: Retry = field(default_factory=Retry)
     link_timeout: float = 300.0
+    on_exhausted: Action = "dead_letter"
+    on_failed: str = ""
+    dead_letter_topic: str = "{topic}.dlq"
+
+    def dead_letters_of(self, topic: str) -> str:
+        """Where the dead letters of a topic go."""
+        return self.dead_letter_topic.replace("{topic}", topic)
 
     @property
     def links(self) -> int:

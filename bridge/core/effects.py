@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.entries import Counters, Outcome, Owner, Seen
+from bridge.entries import Counters, Disposition, Outcome, Owner, Seen
 from bridge.records import Row, TopicPartition
 
 
@@ -92,7 +92,8 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Ledger step *dispatch*, then publish link 1. `rule` is the lane rule that the owner follows: a ledger that names
+    """Ledger step *dispatch*, then publish link 1. `judged`: this is no attempt at the batch, its one link is the
+    pipeline's `on_failed` task, which is asked about this outcome and gets the records at stake. `rule` is the lane rule that the owner follows: a ledger that names
     another one, or none, has lost what was restored to it. Answer: Dispatched, and Published when the publish is
     unsure."""
 
@@ -107,11 +108,13 @@ class Dispatch:
     links: int
     publish_after_s: float = 0.0
     rule: str = ""
+    judged: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PublishLink:
-    """Publish link `link` of a chain that the ledger holds, with the rest of its chain. Answer: Published."""
+    """Publish link `link` of a chain that the ledger holds, with the rest of its chain; `is_hook`: the chain of the
+    pipeline's `on_failed` task. Answer: Published."""
 
     tp: TopicPartition
     serial: int
@@ -120,6 +123,55 @@ class PublishLink:
     link: int
     first: int
     last: int
+    is_hook: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that is given up, and why. `attempts` counts the chains that carried it; `index` is its place in its
+    batch, from 0 (-1 unknown); times are wall clock (0 unknown)."""
+
+    row: Row
+    disposition: Disposition
+    message: str
+    exception: str = ""
+    traceback: str = ""
+    task: str = ""
+    link: int = 1
+    chain: str = ""
+    index: int = -1
+    attempts: int = 1
+    first_failed_ms: int = 0
+    last_failed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDeadLetters:
+    """Produce these dead letters to `topic`, if the ledger still names this owner, and wait for the broker's
+    acknowledgement of each. Answer: DeadLettersWritten. `number` tells one writing of a lane from another."""
+
+    tp: TopicPartition
+    serial: int
+    owner: Owner
+    lane: int
+    number: int
+    topic: str
+    letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Ledger step *settle*: the chain's rejected records, and everything else below `upto`, are finished.
+    Answer: Settled."""
+
+    tp: TopicPartition
+    serial: int
+    owner: Owner
+    lane: int
+    number: int
+    chain: str
+    upto: int
+    base: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +269,8 @@ Effect = (
     | ChangeRule
     | Dispatch
     | PublishLink
+    | WriteDeadLetters
+    | Settle
     | SetFault
     | ReadLanes
     | StartFetching

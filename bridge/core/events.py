@@ -200,6 +200,30 @@ class ErrorHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLettersWritten:
+    """The broker has acknowledged all letters of WriteDeadLetters `number`. `is_owner` False: nothing was written,
+    somebody else owns the partition."""
+
+    tp: TopicPartition
+    serial: int
+    lane: int
+    number: int
+    is_owner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The ledger's answer to Settle `number`. `accepted` False: somebody else owns the partition, or the lane does not
+    hold that chain's outcome."""
+
+    tp: TopicPartition
+    serial: int
+    lane: int
+    number: int
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LanesRead:
     """The sweep's reading. A partition that the ledger does not know has an empty entry. `redis_since` is the time
     since when Redis answers without interruption."""
@@ -254,6 +278,8 @@ Event = (
     | Published
     | OutcomeHeard
     | ErrorHeard
+    | DeadLettersWritten
+    | Settled
     | LanesRead
     | EffectFailed
     | Tick
