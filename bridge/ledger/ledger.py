@@ -51,7 +51,9 @@ _heartbeats = msgpack.Decoder(Heartbeat)
 class DispatchCommand:
     """A new chain for a lane that must still be as `expect` says; `first` and `last` are offsets, `base` is the owner's
     position, `payload` the encoded records. `publish_after_s`: nobody publishes it for that many seconds. `rule`: the
-    lane rule that the owner follows, refused as "not owner" when the ledger's is another ("" is not compared)."""
+    lane rule that the owner follows, refused as "not owner" when the ledger's is another ("" is not compared).
+    `judged`: the chain is asked about this outcome, whose rejected records stay unsettled; they keep any other chain
+    out."""
 
     tp: TopicPartition
     owner: Owner
@@ -66,6 +68,7 @@ class DispatchCommand:
     payload: bytes
     publish_after_s: float = 0.0
     rule: str = ""
+    judged: Outcome | None = None
 
 
 class ClaimAnswer(NamedTuple):
@@ -136,9 +139,17 @@ class Ledger:
         return [self._heard(command, answer) for command, answer in zip(commands, answers, strict=True)]
 
     def settle(self, tp: TopicPartition, owner: Owner, lane: int, chain: str, upto: int, base: int) -> bool:
-        """The rejected records of the chain's outcome are disposed of: the watermark rises to `upto`.
+        """The rejected records of the chain's outcome, if it has any, are disposed of, and so is everything below
+        `upto`: the watermark rises to it. May be repeated.
+
         False: somebody else owns the partition, or the lane does not hold an outcome of that chain."""
         return self._accepted(_SETTLE.command((self._key(tp),), (*owner, lane, chain, upto, base)))
+
+    def is_owner(self, tp: TopicPartition, owner: Owner) -> bool:
+        """Whether nobody has become the owner since: number and bridge are compared. Changes nothing."""
+        command: Command = ("HMGET", self._key(tp), "owner", "bridge")
+        number, bridge = run(self._client, command)
+        return number is not None and Owner(int(number), (bridge or b"").decode()) == owner
 
     def keep(self, tp: TopicPartition, owner: Owner) -> bool:
         """Put off the expiry of a partition that stands still (30 days after the owner's last step).
@@ -260,6 +271,8 @@ class Ledger:
             payload,
             *command.expect,
             command.rule,
+            b"" if command.judged is None else encode_outcome(command.judged),
+            int(command.judged is not None and bool(command.judged.rejected)),
         )
         return _DISPATCH.command((self._key(command.tp), self._payload_key(command)), args)
 

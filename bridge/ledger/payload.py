@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise, repeat
 from typing import Any, overload
 
 import msgspec
 
-from bridge.entries import FORMAT, Failure, Rejection
+from bridge.entries import FORMAT, Failure, Outcome, Rejection
 from bridge.ledger import columns
 from bridge.ledger.columns import Shape
 from bridge.ledger.data import decode_data, encode_data
@@ -46,9 +46,13 @@ class Carried:
     delay: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadHeader:
-    """What a link must know beside the records; `attempt` counts from 1, `batches` are consecutive."""
+_NOTHING_CARRIED = Carried()
+
+
+class PayloadHeader(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a link must know beside the records; `attempt` counts from 1, `batches` are consecutive. `judged`: the link
+    is the pipeline's `on_failed` task, the records are those at stake in this outcome. (A Struct: what is not set is
+    not sent.)"""
 
     topic: str
     partition: int
@@ -58,7 +62,8 @@ class PayloadHeader:
     token: int
     links: int
     batches: tuple[BatchHeader, ...]
-    carried: Carried = field(default_factory=Carried)
+    carried: Carried = _NOTHING_CARRIED
+    judged: Outcome | None = None
 
 
 class _Layout(msgspec.Struct, frozen=True, array_like=True):
@@ -180,7 +185,7 @@ class Payload:
 
         Raises UnserialisableData.
         """
-        header = replace(
+        header = msgspec.structs.replace(
             self.header, batches=self._batches_of(keep), carried=self.header.carried if carried is None else carried
         )
         if len(keep) == len(self):

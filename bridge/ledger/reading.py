@@ -44,7 +44,7 @@ def _lane_entry(lane: int, values: Fields) -> LaneEntry:
         return LaneEntry(lane, watermark)
     claim, blob = values.get(b"claim", b"").decode(), values.get(b"outcome", b"")
     link = int(values[b"link"])
-    counters = values.get(b"counters")
+    counters, settled = values.get(b"counters"), b"unsettled" not in values
     return LaneEntry(
         lane=lane,
         watermark=watermark,
@@ -54,10 +54,11 @@ def _lane_entry(lane: int, values: Fields) -> LaneEntry:
         link=link,
         links=int(values[b"links"]),
         claim=_claim(claim),
-        outcome=_outcome(blob, settled=b"unsettled" not in values),
+        outcome=_outcome(blob, settled=settled),
         counters=Counters() if counters is None else decode_counters(counters),
         publish_after_ms=int(values.get(b"publish_after", b"0")),
         superseded=values.get(b"superseded", b"").decode(),
+        judged=_outcome(values.get(b"judged", b""), settled=settled),
         seen=Seen(chain, link, claim, blob),
     )
 

@@ -46,6 +46,7 @@ class _Lane:
     counters: Counters = NO_ATTEMPTS
     publish_after_ms: int = 0
     superseded: str = ""
+    judged: bytes = b""
     payload: bytes | None = None
 
     @property
@@ -154,7 +155,8 @@ class LedgerModel:
         old = partition.lanes.get(command.lane, _Lane())
         if old.chain == command.chain:
             return "ok"
-        if old.seen != command.expect or old.unsettled:
+        asks_about_rejected = command.judged is not None and bool(command.judged.rejected)
+        if old.seen != command.expect or (old.unsettled and not asks_about_rejected):
             return "changed"
         waits = command.publish_after_s > 0
         partition.lanes[command.lane] = _Lane(
@@ -167,6 +169,8 @@ class LedgerModel:
             counters=command.counters,
             publish_after_ms=self.now_ms() + int(command.publish_after_s * 1000) if waits else 0,
             superseded=link_id(old.chain, old.link) if waits and old.chain else "",
+            unsettled=asks_about_rejected,
+            judged=b"" if command.judged is None else encode_outcome(command.judged),
             payload=command.payload,
         )
         partition.raise_base(command.base)
@@ -181,6 +185,9 @@ class LedgerModel:
         held.watermark = max(held.watermark, upto)
         partition.raise_base(base)
         return True
+
+    def is_owner(self, tp: TopicPartition, owner: Owner) -> bool:
+        return self._owned(tp, owner) is not None
 
     def keep(self, tp: TopicPartition, owner: Owner) -> bool:
         return self._owned(tp, owner) is not None
@@ -271,7 +278,7 @@ class LedgerModel:
         if held.outcome:
             return held.outcome == encode_outcome(outcome)
         held.outcome = encode_outcome(outcome)
-        held.unsettled = bool(outcome.rejected)
+        held.unsettled = held.unsettled or bool(outcome.rejected)
         held.watermark = max(held.watermark, outcome.watermark)
         held.payload = None
         bridge = self._state.partitions[tp].owner.bridge
@@ -290,9 +297,6 @@ class LedgerModel:
 
 
 def _lane_entry(number: int, lane: _Lane) -> LaneEntry:
-    outcome = decode_outcome(lane.outcome) if lane.outcome else None
-    if outcome is not None and outcome.rejected and not lane.unsettled:
-        outcome = replace(outcome, rejected=())
     return LaneEntry(
         lane=number,
         watermark=lane.watermark,
@@ -302,9 +306,15 @@ def _lane_entry(number: int, lane: _Lane) -> LaneEntry:
         link=lane.link,
         links=lane.links,
         claim=lane.claim,
-        outcome=outcome,
+        outcome=_outcome(lane.outcome, lane),
         counters=lane.counters,
         publish_after_ms=lane.publish_after_ms,
         superseded=lane.superseded,
+        judged=_outcome(lane.judged, lane),
         seen=lane.seen if lane.chain else Seen(),
     )
+
+
+def _outcome(blob: bytes, lane: _Lane) -> Outcome | None:
+    outcome = decode_outcome(blob) if blob else None
+    return outcome if outcome is None or lane.unsettled else replace(outcome, rejected=())

@@ -31,6 +31,7 @@ class AnyLedger(Protocol):
     def change_rule(self, tp: TopicPartition, owner: Owner, rule: str, base: int) -> bool: ...
     def dispatch(self, commands: list[DispatchCommand]) -> list[str]: ...
     def settle(self, tp: TopicPartition, owner: Owner, lane: int, chain: str, upto: int, base: int) -> bool: ...
+    def is_owner(self, tp: TopicPartition, owner: Owner) -> bool: ...
     def keep(self, tp: TopicPartition, owner: Owner) -> bool: ...
     def fault(
         self, tp: TopicPartition, lane: int, chain: str, link: int, claimed_by: str, outcome: Outcome
@@ -79,6 +80,11 @@ class Story:
             "payload": b"records of " + chain.encode(),
         }
         return DispatchCommand(**(given | fields))
+
+    def asking(self, chain: str, **fields: Any) -> DispatchCommand:
+        """A dispatch of a chain of one link that is asked about the outcome that the lane has now."""
+        lane = self.lane()
+        return self.command(chain, **{"links": 1, "expect": lane.seen, "judged": lane.outcome, **fields})
 
     # --- how it gets there -------------------------------------------------------------------------------------------
 

@@ -101,10 +101,9 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         data=st.data(),
         wanted=st.lists(st.tuples(partitions, places, offsets), min_size=1, max_size=3),
         wait=st.sampled_from((0.0, 5.0)),
+        judged=st.none() | outcomes,
     )
-    def dispatch(
-        self, data: st.DataObject, wanted: list[tuple[TopicPartition, tuple[int, str], int]], wait: float
-    ) -> None:
+    def dispatch(self, data: st.DataObject, wanted: list[Wanted], wait: float, judged: Outcome | None) -> None:
         commands = [
             DispatchCommand(
                 tp=tp,
@@ -119,6 +118,7 @@ class LedgerAgainstModel(RuleBasedStateMachine):
                 counters=Counters(at=base, failures=lane),
                 payload=chain.encode(),
                 publish_after_s=wait,
+                judged=judged,
             )
             for tp, (lane, chain), base in wanted
         ]
@@ -128,6 +128,11 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     def settle(self, tp: TopicPartition, data: st.DataObject, place: tuple[int, str], upto: int, base: int) -> None:
         step = (tp, self.an_owner(data), *place, upto, base)
         assert self.real.settle(*step) == self.model.settle(*step)
+
+    @rule(tp=partitions, data=st.data())
+    def is_owner(self, tp: TopicPartition, data: st.DataObject) -> None:
+        owner = self.an_owner(data)
+        assert self.real.is_owner(tp, owner) == self.model.is_owner(tp, owner)
 
     @rule(tp=partitions, data=st.data())
     def keep(self, tp: TopicPartition, data: st.DataObject) -> None:
@@ -165,13 +170,18 @@ class LedgerAgainstModel(RuleBasedStateMachine):
 
     # --- those who know what they do, so that long lives are met, too ------------------------------------------------
 
-    @rule(tp=partitions, lane=lanes, data=st.data(), again=st.booleans())
-    def dispatch_what_comes_next(self, tp: TopicPartition, lane: int, data: st.DataObject, again: bool) -> None:
+    @rule(tp=partitions, lane=lanes, data=st.data(), again=st.booleans(), asks=st.booleans())
+    def dispatch_what_comes_next(
+        self, tp: TopicPartition, lane: int, data: st.DataObject, again: bool, asks: bool
+    ) -> None:
         entry = self.real.read([tp])[tp]
-        seen = entry.lanes.get(lane, LaneEntry(lane)).seen
+        held = entry.lanes.get(lane, LaneEntry(lane))
+        seen, judged = held.seen, (held.judged or held.outcome) if asks else None
         chain = data.draw(st.sampled_from([name for name in CHAINS[lane] if name != seen.chain]))
         payload = chain.encode()
-        command = DispatchCommand(tp, entry.owner, lane, chain, 5, 9, LINKS, seen, 5, Counters(), payload)
+        command = DispatchCommand(
+            tp, entry.owner, lane, chain, 5, 9, LINKS, seen, 5, Counters(), payload, judged=judged
+        )
         for _ in range(1 + again):
             assert self.real.dispatch([command]) == self.model.dispatch([command])
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.entries import NOTHING_SEEN, Counters, Owner, Seen
+from bridge.entries import NOTHING_SEEN, Counters, Decided, Failure, Outcome, Owner, Seen
 from tests.ledger.story import FAILED, OK, PARTIAL, TP, Story
 
 
@@ -219,3 +219,113 @@ def test_two_chains_for_one_lane_in_one_call_are_one_chain(story: Story) -> None
 
     assert story.ledger.dispatch([story.command("first"), story.command("second")]) == ["ok", "changed"]
     assert story.lane().seen == NOTHING_SEEN._replace(chain="first", link=1)
+
+
+# --- a chain that is asked about an outcome --------------------------------------------------------------------------
+
+
+def test_a_chain_that_is_asked_about_rejected_records_passes_and_names_them(story: Story) -> None:
+    story.completed(PARTIAL)
+
+    assert story.ledger.dispatch([story.asking("hook")]) == ["ok"]
+
+    lane = story.lane()
+    assert (lane.chain, lane.judged, lane.outcome, lane.watermark) == ("hook", PARTIAL, None, 6)
+
+
+def test_a_chain_that_is_asked_about_the_failed_record_passes_too(story: Story) -> None:
+    story.completed(FAILED)
+
+    assert story.ledger.dispatch([story.asking("hook")]) == ["ok"]
+    assert story.lane().judged == FAILED
+
+
+def test_rejected_records_keep_a_chain_out_that_is_asked_only_about_the_failed_one(story: Story) -> None:
+    story.completed(PARTIAL)
+    only_failed = replace(PARTIAL, rejected=())
+
+    assert story.ledger.dispatch([story.asking("hook", judged=only_failed)]) == ["changed"]
+    assert story.lane().outcome == PARTIAL
+
+
+@pytest.mark.parametrize("stage", ["in flight", "given up"])
+def test_rejected_records_that_a_chain_was_asked_about_are_unsettled_until_they_are_settled(
+    story: Story, stage: str
+) -> None:
+    story.completed(PARTIAL)
+    story.ledger.dispatch([story.asking("hook")])
+    if stage == "given up":
+        assert story.ledger.fault(TP, 0, "hook", 1, "", Outcome("failed", 6, Failure(6, kind="revoked")))
+
+    assert story.ledger.dispatch([story.command("second", expect=story.lane().seen)]) == ["changed"]
+    assert story.lane().judged == PARTIAL
+    assert story.ledger.dispatch([story.asking("again", judged=PARTIAL)]) == ["ok"]
+    assert (story.lane().chain, story.lane().judged) == ("again", PARTIAL)
+
+
+def test_what_was_decided_is_the_outcome_of_the_chain_that_was_asked(story: Story) -> None:
+    story.completed(PARTIAL)
+    story.ledger.dispatch([story.asking("hook")])
+    decided = replace(PARTIAL, decided=(Decided(6, "skip"), Decided(7, "dead_letter")))
+    story.ledger.claim(story.handle(chain="hook"), "v", "m")
+
+    assert story.ledger.complete(story.handle(chain="hook"), "v", "m", decided)
+
+    assert (story.lane().outcome, story.lane().watermark) == (decided, 6)
+    assert story.ledger.dispatch([story.command("second", expect=story.lane().seen)]) == ["changed"]
+    assert story.ledger.settle(TP, story.owner, 0, "hook", 8, 8)
+    lane = story.lane()
+    assert (lane.outcome, lane.judged) == (replace(decided, rejected=()), replace(PARTIAL, rejected=()))
+    assert story.ledger.dispatch([story.command("second", expect=lane.seen)]) == ["ok"]
+
+
+def test_an_ordinary_dispatch_forgets_what_the_chain_before_it_was_asked_about(story: Story) -> None:
+    story.completed(FAILED)
+    story.ledger.dispatch([story.asking("hook")])
+
+    assert story.ledger.dispatch([story.command("second", expect=story.lane().seen)]) == ["ok"]
+    assert story.lane().judged is None
+
+
+def test_a_question_whose_answer_was_lost_is_ok_again_and_changes_nothing(story: Story) -> None:
+    story.completed(PARTIAL)
+    command = story.asking("hook")
+    story.ledger.dispatch([command])
+    before = story.entry()
+
+    assert story.ledger.dispatch([command]) == ["ok"]
+    assert replace(story.entry(), now_ms=0) == replace(before, now_ms=0)
+    assert story.ledger.claim(story.handle(chain="hook"), "v", "m").payload == b"records of hook"
+
+
+def test_a_question_put_into_a_ledger_that_was_emptied_is_unsettled_too(story: Story) -> None:
+    story.own()
+
+    assert story.ledger.dispatch([story.command("hook", judged=PARTIAL)]) == ["ok"]
+    assert story.lane().judged == PARTIAL
+    assert story.ledger.dispatch([story.command("second", expect=story.lane().seen)]) == ["changed"]
+
+
+def test_a_question_passes_only_if_the_lane_is_as_the_owner_has_seen_it(story: Story) -> None:
+    story.completed(PARTIAL)
+    zombie = story.owner
+
+    assert story.ledger.dispatch([story.asking("hook", expect=NOTHING_SEEN)]) == ["changed"]
+    story.owner = story.taken_over()
+    assert story.ledger.dispatch([story.asking("hook", owner=zombie)]) == ["not owner"]
+    assert story.lane().outcome == PARTIAL
+
+
+@pytest.mark.parametrize("step", ["clear", "change_rule"])
+def test_what_a_chain_is_asked_about_is_dropped_with_its_lane(story: Story, step: str) -> None:
+    story.completed(PARTIAL)
+    story.ledger.dispatch([story.asking("hook")])
+
+    if step == "clear":
+        assert story.ledger.clear(TP, story.owner)
+    else:
+        assert story.ledger.change_rule(TP, story.owner, "key:8", 5)
+
+    assert story.entry().lanes == {}
+    assert story.ledger.dispatch([story.command("second")]) == ["ok"]
+    assert story.lane().judged is None

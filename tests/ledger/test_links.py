@@ -288,6 +288,23 @@ def test_settling_lowers_nothing_and_may_be_repeated(story: Story) -> None:
     assert (story.lane().watermark, story.entry().base) == (9, 9)
 
 
+def test_a_failed_record_is_settled_where_nothing_was_rejected_and_that_may_be_repeated(story: Story) -> None:
+    story.completed(FAILED)
+
+    for _ in range(2):  # the second time the answer was lost
+        assert story.ledger.settle(TP, story.owner, 0, "first", 6, 6)
+    assert (story.lane().outcome, story.lane().watermark, story.entry().base) == (FAILED, 6, 6)
+
+
+def test_a_settling_that_comes_after_the_next_dispatch_is_refused(story: Story) -> None:
+    story.completed(FAILED)
+    story.ledger.settle(TP, story.owner, 0, "first", 6, 6)
+    story.ledger.dispatch([story.command("second", expect=story.lane().seen)])
+
+    assert not story.ledger.settle(TP, story.owner, 0, "first", 6, 6)
+    assert story.lane().chain == "second"
+
+
 def test_an_owner_that_lost_the_partition_settles_nothing(story: Story) -> None:
     story.completed(PARTIAL)
     zombie, own = story.owner, story.taken_over()

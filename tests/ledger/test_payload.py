@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.entries import Failure, Rejection
+from bridge.entries import Failure, Outcome, Rejection
 from bridge.ledger.formats import LedgerError, UnknownFormat
 from bridge.ledger.payload import BatchHeader, Carried, PayloadHeader, decode, encode
 from bridge.records import Record, Row
@@ -53,10 +53,10 @@ def rows(draw: st.DrawFn, max_size: int = 40) -> list[Row]:
     return found
 
 
-def header_of(found: Sequence[Row], **fields: Any) -> PayloadHeader:
+def header_of(found: Sequence[Row], *, batches: tuple[BatchHeader, ...] = (), **fields: Any) -> PayloadHeader:
     first, last = (found[0][0], found[-1][0]) if found else (0, 0)
-    batch = BatchHeader(first, last, len(found), "size")
-    return replace(PayloadHeader("orders", 3, 1, "chain", 2, 1_795_000_000_001, 3, (batch,)), **fields)
+    spans = batches or (BatchHeader(first, last, len(found), "size"),)
+    return PayloadHeader("orders", 3, 1, "chain", 2, 1_795_000_000_001, 3, spans, **fields)
 
 
 def records_of(found: Sequence[Row], data: Sequence[Any] | None = None) -> list[Record]:
@@ -185,6 +185,40 @@ def test_none_and_empty_bytes_stay_apart() -> None:
     assert [(record.key, record.value) for record in records] == [(None, None), (b"", b""), (None, b"v")]
     assert records[1].headers == (("a", None), ("a", b""), ("a", b"x"))
     assert records[0].headers == ()
+
+
+JUDGED = Outcome("partial", 8, Failure(8), (Rejection(6, "bad", exception="ValueError"), Rejection(7, "worse")))
+
+
+@given(rows())
+def test_what_the_link_is_asked_about_travels_with_the_records(found: list[Row]) -> None:
+    payload = decode(encode(header_of(found, judged=JUDGED), found))
+
+    assert payload.header.judged == JUDGED
+    assert decode(payload.cut([])).header.judged == JUDGED
+    assert list(payload.records()) == records_of(found)
+
+
+def test_a_payload_that_asks_nothing_says_nothing_about_it() -> None:
+    found: list[Row] = [(5, -1, b"k", b"v", ())]
+    asking, other = encode(header_of(found, judged=JUDGED), found), encode(header_of(found), found)
+
+    assert b"judged" in asking
+    assert b"judged" not in other
+    assert decode(other).header.judged is None
+
+
+def test_a_payload_from_before_there_were_questions_is_read() -> None:
+    blob = (
+        b"LB\x01\xaf\x00\x00\x00\x92\x89\xa5topic\xa6orders\xa9partition\x03\xa4lane\x01\xa5chain\xa5chain\xa7attempt"
+        b"\x02\xa5token\xcf\x00\x00\x01\xa1\xeeV^\x01\xa5links\x03\xa7batches\x91\x84\xa5first\x05\xa4last\x05\xa5count"
+        b"\x01\xa7trigger\xa4size\xa7carried\x83\xa7failure\xc0\xa8rejected\x90\xa5delay\xc0\x99\x01\x92\x05\xa1+"
+        b"\x92\xff\xa1=\x92\x01\xa1=\x92\x01\xa1=\x01\x01\x00\x00kv"
+    )
+    found: list[Row] = [(5, -1, b"k", b"v", ())]
+
+    assert decode(blob).header == header_of(found)
+    assert list(decode(blob).records()) == records_of(found)
 
 
 @settings(max_examples=25)
