@@ -92,10 +92,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Ledger step *dispatch*, then publish link 1. `judged`: this is no attempt at the batch, its one link is the
-    pipeline's `on_failed` task, which is asked about this outcome and gets the records at stake. `rule` is the lane rule that the owner follows: a ledger that names
-    another one, or none, has lost what was restored to it. Answer: Dispatched, and Published when the publish is
-    unsure."""
+    """Ledger step *dispatch*, then publish link 1. `rule` is the lane rule that the owner follows: a ledger that names
+    another one, or none, has lost what was restored to it. `judged`: this is no attempt at the batch, its one link is
+    the `on_failed` task, which is asked about this outcome and gets the records at stake. Answers: Dispatched,
+    Published when the publish is unsure."""
 
     tp: TopicPartition
     serial: int
