@@ -55,7 +55,7 @@ def why_begin_anew(facts: KafkaAnswered, entry: PartitionEntry, known: Known) ->
 
 def reach(entry: PartitionEntry) -> int:
     """The first offset that no lane's watermark or chain has touched."""
-    return max((max(lane.watermark, lane.last + 1) for lane in entry.lanes.values()), default=0)
+    return max((max(lane.watermark, lane.reach + 1) for lane in entry.lanes.values()), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ from random import Random
 
 from bridge.core import events as ev
 from bridge.core.assignment import NOTHING_REACHED, RECREATED, Reached
+from bridge.core.brake import Brake
 from bridge.core.commits import Commits
 from bridge.core.config import CoreConfig
 from bridge.core.dispatching import Dispatching
+from bridge.core.disposing import Disposing
 from bridge.core.effects import (
     ChangeRule,
     ClearLedger,
@@ -25,12 +27,12 @@ from bridge.core.effects import (
     GiveUp,
     ReadLanes,
     Report,
-    TerminateLinks,
+    WriteDeadLetters,
 )
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.limits import Buffers, InFlight
 from bridge.core.partition import Partition, PartitionConfig, Stage
-from bridge.core.repeats import Repeats, Service
+from bridge.core.repeats import Repeats, Service, is_sensible
 from bridge.core.sweeping import Sweeping
 from bridge.entries import LaneEntry, chain_of
 from bridge.records import TopicPartition
@@ -52,7 +54,9 @@ class Core:
         self.in_flight = InFlight(config.in_flight_bytes)
         self.commits = Commits(config.commit_interval)
         self.repeats = Repeats()
+        self.brake = Brake(config.brake_limit, config.brake_lanes)
         self.dispatching = Dispatching(self)
+        self.disposing = Disposing(self)
         self.sweeping = Sweeping(self)
         #: chain id -> where it is, for every chain in flight
         self.chains: dict[str, tuple[TopicPartition, int]] = {}
@@ -92,7 +96,7 @@ class Core:
         self.sweeping.read_when_due(now)
         self.dispatching.run_timers(now)
         for effect in self.repeats.due(now):
-            if self.is_sensible(effect):
+            if is_sensible(self, effect):
                 self._repeat(effect)
         self._commit(now)
 
@@ -119,17 +123,6 @@ class Core:
         """The partition if this very assignment is still live."""
         partition = self.partitions.get(tp)
         return partition if partition is not None and partition.serial == serial else None
-
-    def is_sensible(self, effect: Effect) -> bool:
-        """An effect that failed is worth repeating: what it belongs to is still there."""
-        if isinstance(effect, TerminateLinks):
-            return any(self.dispatching.is_superseded(link) for link in effect.links)
-        tp, serial, chain = (getattr(effect, name, None) for name in ("tp", "serial", "chain"))
-        if tp is None or (serial is not None and self.live(tp, serial) is None):
-            return False
-        if chain is None:
-            return serial is not None
-        return getattr(chain, "id", chain) in self.chains
 
     # --- the group -------------------------------------------------------------------------------------------------
 
@@ -176,6 +169,7 @@ class Core:
         self._dirty.pop(tp, None)
         self._clearing.pop(tp, None)
         self.dispatching.forget(tp)
+        self.brake.forget(tp)
         self.in_flight.forget(tp)
         self.buffers.leave(tp)
 
@@ -353,6 +347,8 @@ class Core:
             self.sweeping.reading_failed(effect.number, now)
         elif isinstance(effect, Commit):
             self.commits.failed(now)
+        elif isinstance(effect, WriteDeadLetters):
+            self.disposing.failed(effect, event.error)
 
     def _lanes_read(self, event: ev.LanesRead, now: float) -> None:
         self.repeats.succeeded(Service.LEDGER)
@@ -381,6 +377,8 @@ HANDLERS: dict[type, Callable[..., None]] = {
     ev.CommitAnswered: Core._commit_answered,
     ev.Dispatched: lambda core, event, now: core.dispatching.dispatched(event, now),
     ev.Published: lambda core, event, now: core.dispatching.published(event, now),
+    ev.DeadLettersWritten: lambda core, event, now: core.disposing.written(event, now),
+    ev.Settled: lambda core, event, now: core.disposing.settled(event, now),
     ev.OutcomeHeard: Core._outcome_heard,
     ev.ErrorHeard: Core._error_heard,
     ev.LanesRead: Core._lanes_read,

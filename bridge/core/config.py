@@ -14,8 +14,9 @@ from bridge.records import PipelineRules, TopicPartition
 class CoreConfig:
     """What the core must know; durations in seconds, sizes in bytes.
 
-    `rules_of` finds the pipeline of a topic, `queue_of(tp, lane, link)` the Celery queue of a link. A core that was
-    given no event for `frozen_after` (the group's session time-out) may have been counted out meanwhile.
+    `rules_of` finds the pipeline of a topic, `queue_of(tp, lane, link)` the Celery queue of a link (0: of the on_failed
+    task). No record is given up for `brake_limit` while at least `brake_lanes` lanes fail (see brake.py). A core that
+    was given no event for `frozen_after` (the group's session time-out) may have been counted out meanwhile.
     """
 
     group: str
@@ -26,6 +27,8 @@ class CoreConfig:
     buffer_bytes: int = 48 * 1024 * 1024
     in_flight_bytes: int = 64 * 1024 * 1024
     frozen_after: float = 10.0
+    brake_limit: float = 600.0
+    brake_lanes: int = 3
     times: WatchTimes = field(default_factory=WatchTimes)
     limits: Limits = field(default_factory=Limits)
     seed: int = 0

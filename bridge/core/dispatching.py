@@ -7,17 +7,18 @@ takes up what is there. Publishing is idempotent: a link that may be in its queu
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch
 from bridge.core.effects import Chain, Dispatch, Effect, PublishLink, Report, SetFault, TerminateLinks
-from bridge.core.failures import Decision, Verdict
-from bridge.core.lane import IN_FLIGHT, Flight, Lane, Phase
+from bridge.core.failures import COUNTED
+from bridge.core.flight import Flight
+from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.repeats import Service
-from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
-from bridge.entries import Failure, FailureKind, LaneEntry, Outcome, Seen, link_id
-from bridge.records import TopicPartition
+from bridge.entries import Decided, Failure, FailureKind, LaneEntry, Outcome, Seen
+from bridge.records import OFFSET, TopicPartition
 
 if TYPE_CHECKING:
     from bridge.core.bridge import Core
@@ -56,7 +57,12 @@ class Dispatching:
 
     def consider(self, partition: Partition, lane: Lane, now: float) -> None:
         """Dispatch the lane's next batch if it may go now; else make sure that it is looked at again in time."""
-        if self._core.stopping or not partition.is_active or lane.phase not in (Phase.FREE, Phase.RETRYING):
+        if self._core.stopping or not partition.is_active:
+            return
+        if lane.phase is Phase.DISPOSING:
+            self._core.disposing.consider(partition, lane, now)
+            return
+        if lane.phase not in (Phase.FREE, Phase.RETRYING):
             return
         if lane.first_unfinished is not None and (self._starved or not self._core.in_flight.has_room()):
             self._starved[partition.tp, lane.index] = None
@@ -69,14 +75,17 @@ class Dispatching:
         flush = partition.flushes or self._core.buffers.is_full(partition.tp)
         batch = lane.next_batch(now, read_up_to=partition.expected, flush=flush)
         if batch is not None:
-            self._dispatch(partition, lane, batch, now)
+            self.dispatch(partition, lane, batch, now)
         else:
             if lane.phase is not was:
                 partition.advance()
             if lane.wake_at > now:
-                self._set_timer(lane, lane.wake_at)
+                self.set_timer(lane, lane.wake_at)
 
-    def _dispatch(self, partition: Partition, lane: Lane, batch: ClosedBatch, now: float) -> None:
+    def dispatch(
+        self, partition: Partition, lane: Lane, batch: ClosedBatch, now: float, judged: Outcome | None = None
+    ) -> None:
+        """Hand rows of the lane to the ledger as a new chain; `judged` as in Lane.dispatch."""
         core, tp = self._core, partition.tp
         wait, waits_for = 0.0, ""
         if lane.flight is not None and lane.flight.publish_after > now:
@@ -84,7 +93,7 @@ class Dispatching:
         partition.dispatches += 1
         first, last = batch.rows[0][0], batch.rows[-1][0]
         id = chain_id(core.config.group, tp, first, last, partition.owner.number, partition.dispatches)
-        flight = lane.dispatch(id, batch, now)
+        flight = lane.dispatch(id, batch, now, judged)
         flight.publish_after, flight.waits_for = now + wait if wait else 0.0, waits_for
         core.chains[id] = (tp, lane.index)
         core.in_flight.add(tp, lane.index, batch.size_bytes)
@@ -93,7 +102,7 @@ class Dispatching:
             id,
             lane.index,
             first,
-            flight.last,
+            flight.part_last,
             token,
             flight.attempt,
             batch.trigger,
@@ -110,9 +119,10 @@ class Dispatching:
                 expect=lane.expect,
                 base=partition.position,
                 counters=lane.counters,
-                links=partition.rules.links,
+                links=flight.links,
                 publish_after_s=wait,
                 rule=partition.rule,
+                judged=judged,
             )
         )
 
@@ -167,10 +177,10 @@ class Dispatching:
 
     def _same_chain(self, partition: Partition, lane: Lane, entry: LaneEntry, read_ms: int, now: float) -> None:
         if lane.phase not in IN_FLIGHT and lane.phase is not Phase.DISPATCHING:
-            if entry.outcome is not None and entry.seen != lane.expect:
+            if lane.phase is Phase.DISPOSING or (entry.outcome is not None and entry.seen != lane.expect):
                 self._adopt(partition, lane, entry, read_ms, now)  # an older Redis came back, and it ran once more
         elif entry.outcome is not None:
-            self.take_outcome(partition, lane, entry.seen, entry.outcome, now)
+            self.take_outcome(partition, lane, entry.seen, entry.outcome, now, adopted=True)
         else:
             if lane.phase is Phase.DISPATCHING:
                 lane.accept(self._core.sweeping.number, now)
@@ -184,11 +194,11 @@ class Dispatching:
         self._core.chains[entry.chain] = (partition.tp, lane.index)
         early = (entry.publish_after_ms - read_ms) / 1000.0
         if early > 0 and entry.link == 1 and entry.claim is None and entry.outcome is None:
-            self._supersede(lane, entry.superseded, now, wait=early)
+            self.supersede(lane, entry.superseded, now, wait=early)
         text = f"adopted chain {entry.chain}, link {entry.link} of {entry.links}"
         self._report("info", "adopted", text, partition, lane)
         if entry.outcome is not None:
-            self.take_outcome(partition, lane, entry.seen, entry.outcome, now)
+            self.take_outcome(partition, lane, entry.seen, entry.outcome, now, adopted=True)
         elif entry.claim is None:
             self._publish(partition, lane, entry.link, now)
 
@@ -196,11 +206,13 @@ class Dispatching:
         flight = lane.flight
         assert flight is not None
         if now < flight.publish_after:
-            self._set_timer(lane, flight.publish_after)
+            self.set_timer(lane, flight.publish_after)
             return
-        self._superseded.pop(flight.waits_for, None)
-        flight.publish_after, flight.waits_for = 0.0, ""
-        if flight.links != partition.rules.links:
+        self.stop_waiting(flight)
+        if flight.is_hook and not lane.rules.on_failed:
+            self.set_fault(lane, link, "failed", "", "NoHook", "the pipeline has no on_failed task any more")
+            return
+        if flight.links != flight.links_wanted(partition.rules):
             self._replace(partition, lane, now)
             return
         flight.published_at = now
@@ -217,7 +229,7 @@ class Dispatching:
         self._drop_chain(partition, lane)
         lane.vanish(now)
         lane.expect = expect
-        self._set_timer(lane, now)
+        self.set_timer(lane, now)
 
     def publish_again(self, partition: Partition, lane: Lane, now: float) -> None:
         """The link in flight may never have reached its queue."""
@@ -231,22 +243,18 @@ class Dispatching:
 
     # --- what chains report ----------------------------------------------------------------------------------------
 
-    def take_outcome(self, partition: Partition, lane: Lane, seen: Seen, outcome: Outcome, now: float) -> None:
-        """The lane's chain has reported."""
+    def take_outcome(
+        self, partition: Partition, lane: Lane, seen: Seen, outcome: Outcome, now: float, *, adopted: bool = False
+    ) -> None:
+        """The lane's chain has reported. `adopted`: it may have done so long ago."""
+        assert lane.flight is not None
         self._drop_chain(partition, lane)
-        decision = lane.take_outcome(seen, outcome, now, self._core.config.limits, self._core.random.random())
-        if decision is None:
-            return
-        if outcome.failure is not None and outcome.failure.exception == LINK_TIMEOUT:
-            self._supersede(lane, link_id(seen.chain, seen.link), now, wait=TERMINATE_WAIT)
-        level, action = {
-            Verdict.TRY_AGAIN: ("warning", "retry"),
-            Verdict.STALL: ("warning", "stalled"),
-            Verdict.STOP: ("error", "stopped"),
-        }[decision.verdict]
-        self._report(level, action, _decision_text(decision), partition, lane)
+        if _has_succeeded(lane.flight, outcome) and self._core.brake.succeeded():
+            self._core.emit(Report("warning", "brake", "outage brake released: a batch has succeeded"))
+        if lane.take_outcome(seen, outcome):
+            self._core.disposing.take_outcome(partition, lane, outcome, now, adopted=adopted)
 
-    def _supersede(self, lane: Lane, old: str, now: float, *, wait: float) -> None:
+    def supersede(self, lane: Lane, old: str, now: float, *, wait: float) -> None:
         """Nothing of the lane is published before `wait` seconds are over, or the link `old` ("" unknown) is dead."""
         flight = lane.flight
         assert flight is not None
@@ -254,6 +262,11 @@ class Dispatching:
         if old:
             self._superseded[old] = lane.tp, lane.index
             self._core.emit(TerminateLinks((old,)))
+
+    def stop_waiting(self, flight: Flight) -> None:
+        """The superseded link is dead, or had its time."""
+        self._superseded.pop(flight.waits_for, None)
+        flight.publish_after, flight.waits_for = 0.0, ""
 
     def is_superseded(self, task_id: str) -> bool:
         """A link that must end before another may be published."""
@@ -265,7 +278,7 @@ class Dispatching:
         lane = self._core.partitions[tp].lanes.get(index) if tp is not None else None
         if lane is not None and lane.flight is not None and lane.flight.waits_for == task_id:
             lane.flight.publish_after = now
-            self._set_timer(lane, now)
+            self.set_timer(lane, now)
 
     def forget(self, tp: TopicPartition) -> None:
         """The partition is gone."""
@@ -285,15 +298,19 @@ class Dispatching:
         """Ask the ledger to give the chain in flight this outcome; everything from its first record on is open."""
         flight = lane.flight
         assert flight is not None
-        at = max(flight.first, lane.watermark)
-        task = lane.rules.tasks[min(link, lane.rules.links) - 1]
-        failure = Failure(at, kind, link=link, task=task, exception=exception, message=message)
-        outcome = Outcome("failed", at, failure)
+        if flight.judged is not None:
+            outcome = _hook_fault(flight.judged, kind, f"{exception}: {message}")
+        else:
+            at = max(flight.first, lane.watermark)
+            task = flight.task(lane.rules, link)
+            failure = Failure(at, kind, link=link, task=task, exception=exception, message=message)
+            outcome = Outcome("failed", at, failure)
         self._core.emit(SetFault(lane.tp, lane.index, flight.chain, link, claimed_by, outcome))
 
     # --- time ------------------------------------------------------------------------------------------------------
 
-    def _set_timer(self, lane: Lane, at: float) -> None:
+    def set_timer(self, lane: Lane, at: float) -> None:
+        """The lane is looked at again at `at`, at the latest."""
         if at == float("inf") or at >= lane.timer_at:
             return
         lane.timer_at = at
@@ -336,13 +353,27 @@ class Dispatching:
 
 
 def _publish_effect(lane: Lane, flight: Flight, serial: int, link: int) -> PublishLink:
-    return PublishLink(lane.tp, serial, lane.index, flight.chain, link, flight.first, flight.last)
+    return PublishLink(
+        lane.tp, serial, lane.index, flight.chain, link, flight.first, flight.part_last, is_hook=flight.is_hook
+    )
 
 
-def _decision_text(decision: Decision) -> str:
-    if decision.verdict is Verdict.TRY_AGAIN:
-        return f"{decision.reason}; tried again in {decision.wait:.1f} s, the lane waits"
-    return decision.reason
+def _has_succeeded(flight: Flight, outcome: Outcome) -> bool:
+    """The chain has got records through the pipeline."""
+    if flight.is_hook:
+        return False
+    if outcome.kind == "ok":
+        return True
+    rejected = {each.offset for each in outcome.rejected}
+    return any(row[OFFSET] < outcome.next_offset and row[OFFSET] not in rejected for row in flight.rows)
+
+
+def _hook_fault(judged: Outcome, kind: FailureKind, error: str) -> Outcome:
+    """The on_failed task did not answer: what it was asked about is dead-lettered, unless nothing has run yet."""
+    if not COUNTED[kind]:
+        return replace(judged, hook_error=error)
+    asked = tuple(Decided(offset, "dead_letter") for offset in judged.at_stake)
+    return replace(judged, decided=(*judged.decided, *asked), hook_error=error)
 
 
 def _fault_kind(event: ev.ErrorHeard) -> tuple[FailureKind, str] | None:

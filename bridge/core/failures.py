@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
-from bridge.entries import Counters, Failure, FailureKind, Outcome
+from bridge.core.isolation import is_split, moved
+from bridge.entries import Counters, Disposition, Failure, FailureKind, Outcome
 from bridge.records import Retry
 
 
 class Verdict(Enum):
-    """What the lane does next."""
+    """What the lane does next. GIVE_UP: the record at fault is disposed of, once it stands alone."""
 
     TRY_AGAIN = "try again"
     STALL = "stall"
-    STOP = "stop"
+    GIVE_UP = "give up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +52,40 @@ COUNTED: dict[FailureKind, Counted] = {
     "not_registered": "",
 }
 
+#: kind of failure -> what a record that is out of attempts for it is given up as
+DISPOSITIONS: dict[FailureKind, Disposition] = {
+    "failed": "exhausted",
+    "timeout": "timeout",
+    "worker_lost": "worker_lost",
+}
+
 #: seconds before a lane that stalled is tried again: doubling, up to the limit
 STALL_DELAY, STALL_MAX_DELAY = 1.0, 60.0
 
 
-def count(counters: Counters, at: int, kind: FailureKind) -> Counters:
-    """The counters after one more failure of this kind at offset `at`."""
-    current = counters if counters.at == at else Counters(at=at)
-    name = COUNTED[kind]
+def failure_of(outcome: Outcome) -> Failure:
+    """Why the record at the outcome's first unfinished offset did not succeed."""
+    return outcome.failure or Failure(outcome.next_offset, message="the chain ended without saying why")
+
+
+def count(counters: Counters, at: int, failure: Failure) -> Counters:
+    """The counters after one more failure at offset `at`."""
+    current = moved(counters, at)
+    name = COUNTED[failure.kind]
     if not name:
         return current
-    return replace(current, **{name: getattr(current, name) + 1})
+    since = current.since_ms or failure.at_ms
+    more = {name: getattr(current, name) + 1, "tries": current.tries + 1, "since_ms": since}
+    return replace(current, **more)
 
 
 def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *, stalls: int, roll: float) -> Decision:
-    """What to do with an outcome that leaves records unfinished. `stalls` counts uncounted failures in a row."""
-    if outcome.rejected:
-        first = outcome.rejected[0]
-        reason = f"record {first.offset} was rejected by {first.task}: {first.reason}"
-        return Decision(Verdict.STOP, counters, 0.0, reason)
-    failure = outcome.failure or Failure(outcome.next_offset, message="the chain ended without saying why")
-    after = count(counters, outcome.next_offset, failure.kind)
+    """What to do about the record that stopped the chain. `stalls` counts uncounted failures in a row."""
+    failure = failure_of(outcome)
+    after = count(counters, outcome.next_offset, failure)
     counted = COUNTED[failure.kind]
     if not counted:
-        wait = min(STALL_DELAY * 2.0 ** min(stalls, 16), STALL_MAX_DELAY)
+        wait = stall_wait(stalls)
         return Decision(Verdict.STALL, after, wait, f"{failure} (tried again in {wait:.0f} s)")
     allowed = {
         "failures": retry.max_attempts,
@@ -82,11 +93,18 @@ def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *,
         "losses": limits.max_worker_losses,
     }[counted]
     tries = getattr(after, counted)
-    if tries >= allowed or not failure.retryable:
-        return Decision(Verdict.STOP, after, 0.0, _stop_reason(failure, outcome.next_offset, tries))
+    if is_split(after, counted) or tries >= allowed or not failure.retryable:
+        return Decision(
+            Verdict.GIVE_UP, after, 0.0, _give_up_reason(failure, outcome.next_offset, max(tries, after.tries))
+        )
     wait = _wait(outcome, retry, counted, tries, roll)
     where = _where(failure, outcome.next_offset)
     return Decision(Verdict.TRY_AGAIN, after, wait, f"attempt {tries} of {allowed} failed at {where}: {failure}")
+
+
+def stall_wait(stalls: int) -> float:
+    """Seconds before a lane that stalled `stalls` times in a row is tried again."""
+    return min(STALL_DELAY * 2.0 ** min(stalls, 16), STALL_MAX_DELAY)
 
 
 def _wait(outcome: Outcome, retry: Retry, counted: Counted, tries: int, roll: float) -> float:
@@ -99,6 +117,6 @@ def _where(failure: Failure, offset: int) -> str:
     return f"offset {offset} in {failure.task}" if failure.task else f"offset {offset}"
 
 
-def _stop_reason(failure: Failure, offset: int, tries: int) -> str:
+def _give_up_reason(failure: Failure, offset: int, tries: int) -> str:
     what = "not to be retried" if not failure.retryable else f"out of attempts ({tries})"
     return f"{_where(failure, offset)}, {what}: {failure}"

@@ -8,12 +8,14 @@ we last looked: the next dispatch replaces exactly that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from bridge.core.batching import Batcher, ClosedBatch, rows_bytes
-from bridge.core.failures import Decision, Limits, Verdict, judge
-from bridge.entries import NOTHING_SEEN, Claim, Counters, LaneEntry, Outcome, Seen
+from bridge.core.failures import Decision, Verdict, failure_of
+from bridge.core.flight import Flight
+from bridge.core.isolation import moved, part_of
+from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, Seen
 from bridge.records import OFFSET, PipelineRules, Row, TopicPartition
 
 
@@ -25,6 +27,7 @@ class Phase(Enum):
     RUNNING = "running"
     ADOPTED = "adopted"
     RETRYING = "retrying"
+    DISPOSING = "disposing"
     STOPPED = "stopped"
 
 
@@ -35,13 +38,15 @@ class Signal(Enum):
     ACCEPT = "the ledger took it"
     REFUSE = "the ledger refused it: not owner, or the lane changed"
     FINISH = "every record of the chain is finished"
-    FAIL = "records are unfinished and are tried again"
-    STOP = "records are unfinished and are not tried again"
+    FAIL = "records are unfinished and go again, or for the first time"
+    DISPOSE = "records are given up: each is disposed of before anything else goes"
+    STOP = "the policy for a record that is given up is to stop"
     VANISH = "the ledger does not know the chain any more"
     ADOPT = "the ledger holds a chain that this lane did not know"
 
 
-F, D, R, A, W, S = Phase.FREE, Phase.DISPATCHING, Phase.RUNNING, Phase.ADOPTED, Phase.RETRYING, Phase.STOPPED
+F, D, R, A = Phase.FREE, Phase.DISPATCHING, Phase.RUNNING, Phase.ADOPTED
+W, P, S = Phase.RETRYING, Phase.DISPOSING, Phase.STOPPED
 
 TABLE: dict[tuple[Phase, Signal], Phase] = {
     (F, Signal.DISPATCH): D,
@@ -50,23 +55,29 @@ TABLE: dict[tuple[Phase, Signal], Phase] = {
     (D, Signal.REFUSE): W,
     (D, Signal.FINISH): F,
     (D, Signal.FAIL): W,
-    (D, Signal.STOP): S,
+    (D, Signal.DISPOSE): P,
     (D, Signal.VANISH): W,
     (D, Signal.ADOPT): A,
     (R, Signal.FINISH): F,
     (R, Signal.FAIL): W,
-    (R, Signal.STOP): S,
+    (R, Signal.DISPOSE): P,
     (R, Signal.VANISH): W,
     (R, Signal.ADOPT): A,
     (A, Signal.FINISH): F,
     (A, Signal.FAIL): W,
-    (A, Signal.STOP): S,
+    (A, Signal.DISPOSE): P,
     (A, Signal.VANISH): W,
     (A, Signal.ADOPT): A,
     (W, Signal.DISPATCH): D,
     (W, Signal.FINISH): F,
     (W, Signal.VANISH): W,
     (W, Signal.ADOPT): A,
+    (P, Signal.DISPATCH): D,
+    (P, Signal.FINISH): F,
+    (P, Signal.FAIL): W,
+    (P, Signal.STOP): S,
+    (P, Signal.VANISH): W,
+    (P, Signal.ADOPT): A,
     (S, Signal.VANISH): S,
     (S, Signal.ADOPT): A,
 }
@@ -78,34 +89,13 @@ ROW_OVERHEAD_BYTES = 300
 IN_FLIGHT = frozenset({Phase.RUNNING, Phase.ADOPTED})
 
 
-@dataclass(slots=True)
-class Flight:
-    """A chain and its rows. While the lane is RETRYING or STOPPED: what is left of the last one."""
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Records are being disposed of: what is under way, and the watermark when it is done."""
 
-    chain: str
-    first: int
-    last: int
-    trigger: str = "size"
-    rows: list[Row] = field(default_factory=list)
-    size_bytes: int = 0
-    link: int = 1
-    #: how many links the chain was dispatched with; a chain of another length was made by an earlier declaration
-    links: int = 1
-    claim: Claim | None = None
-    attempt: int = 1
-    #: when this link was published or seen unclaimed last, and how often it was published since
-    published_at: float = 0.0
-    publishes: int = 0
-    #: not published before this time, or until the superseded link `waits_for` has ended (it may still be running)
-    publish_after: float = 0.0
-    waits_for: str = ""
-    dispatched_at: float = 0.0
-    claimed_at: float = 0.0
-    #: the ledger's clock when the claim was first seen, and the heartbeats since that do not list it
-    claim_seen_ms: int = 0
-    missed: set[int] = field(default_factory=set)
-    #: readings of the ledger with a number up to this one may be older than the flight
-    reading: int = 0
+    number: int
+    upto: int
+    letters: int = 0
 
 
 class Lane:
@@ -127,6 +117,10 @@ class Lane:
         self.reason = ""
         self.stalled = False
         self.last_error = ""
+        #: the outcome whose records are at stake, and the chain that reported it; what is done about them just now
+        self.outcome: Outcome | None = None
+        self.failed_chain = ""
+        self.writing: Writing | None = None
         #: the ledger refused a dispatch: what the lane holds, this very chain perhaps, must be taken up first
         self.unsure = False
         #: the time for which a timer is set, and the weight that the partition has counted
@@ -196,30 +190,39 @@ class Lane:
         if not flight.rows:
             self.finish_flight(flight.last + 1)
             return self.batcher.take(now, flush=flush)
-        return ClosedBatch(tuple(flight.rows), flight.trigger, flight.size_bytes)
+        part = flight.rows[: part_of(flight.rows, self.counters)]
+        whole = len(part) == len(flight.rows)
+        return ClosedBatch(tuple(part), flight.trigger, flight.size_bytes if whole else rows_bytes(part))
 
     @property
     def wake_at(self) -> float:
         """When time alone may let a batch go; infinity when only an event can."""
         if self.phase is Phase.FREE:
             return self.batcher.deadline
-        return self.retry_at if self.phase is Phase.RETRYING else float("inf")
+        return self.retry_at if self.phase in (Phase.RETRYING, Phase.DISPOSING) else float("inf")
 
     # --- the life of a chain ---------------------------------------------------------------------------------------
 
-    def dispatch(self, chain: str, batch: ClosedBatch, now: float) -> Flight:
-        """The batch is handed to the ledger under this chain id."""
+    def dispatch(self, chain: str, batch: ClosedBatch, now: float, judged: Outcome | None = None) -> Flight:
+        """The batch, or a part of the one that did not succeed, is handed to the ledger under this chain id. `judged`:
+        the rows are those at stake, their batch stays as it is."""
         self.move(Signal.DISPATCH)
-        first, last = batch.rows[0][OFFSET], batch.rows[-1][OFFSET]
-        if self.flight is not None:
-            last = max(last, self.flight.last)
-        tried = self.counters if self.counters.at == first else Counters(at=first)
-        self.counters = tried
-        self.flight = Flight(chain, first, last, batch.trigger, list(batch.rows), batch.size_bytes)
-        self.flight.links = self.rules.links
-        self.flight.attempt = 1 + tried.failures + tried.timeouts + tried.losses
-        self.flight.dispatched_at = self.flight.published_at = now
-        return self.flight
+        old, first, last = self.flight, batch.rows[0][OFFSET], batch.rows[-1][OFFSET]
+        flight = Flight(chain, first, last, last, batch.trigger, list(batch.rows), batch.size_bytes)
+        flight.links = self.rules.links
+        if old is not None:
+            flight.rows, flight.size_bytes, flight.last = old.rows, old.size_bytes, max(last, old.last)
+            if len(batch.rows) == len(old.rows):
+                flight.part_last = flight.last
+        if judged is None:
+            self.counters = moved(self.counters, first)
+            self.outcome = None
+        elif old is not None:
+            flight.judged, flight.links, flight.part_last = judged, 1, old.part_last
+        flight.attempt = 1 + self.counters.tries
+        flight.dispatched_at = flight.published_at = now
+        self.flight = flight
+        return flight
 
     def accept(self, reading: int, now: float) -> None:
         """The ledger holds our chain."""
@@ -238,31 +241,56 @@ class Lane:
         self.retry_at = now
         self.unsure = True
 
-    def take_outcome(self, seen: Seen, outcome: Outcome, now: float, limits: Limits, roll: float) -> Decision | None:
-        """The chain in flight has reported. Returns the decision on what is unfinished, None when nothing is."""
+    def take_outcome(self, seen: Seen, outcome: Outcome) -> bool:
+        """The chain in flight has reported. Whether something is left: `outcome` is kept until that is decided."""
         flight = self.flight
         assert flight is not None
         self.expect = seen
         self._raise_watermark(outcome.watermark)
-        if self.watermark > flight.last:
+        if self.watermark > flight.last and not outcome.rejected:
             self.finish_flight(self.watermark)
-            return None
-        decision = judge(outcome, self.counters, self.rules.retry, limits, stalls=self.stalls, roll=roll)
+            return False
+        flight.claim = None
+        self.outcome = outcome
+        if not flight.is_hook or not self.failed_chain:
+            self.failed_chain = flight.chain
+        return True
+
+    def decide(self, decision: Decision, now: float) -> None:
+        """What is done about the record that stopped the chain."""
+        assert self.outcome is not None
         self.counters = decision.counters
-        self.last_error = str(outcome.failure) if outcome.failure else decision.reason
+        self.last_error = str(failure_of(self.outcome))
         self.reason = decision.reason
         self.stalled = decision.verdict is Verdict.STALL
         self.stalls = self.stalls + 1 if self.stalled else 0
-        flight.claim = None
-        self.retry_at = now + decision.wait
-        self.move(Signal.STOP if decision.verdict is Verdict.STOP else Signal.FAIL)
-        return decision
+        if decision.verdict is Verdict.GIVE_UP:
+            self.dispose(now + decision.wait)
+        else:
+            self.go_on(now + decision.wait)
+
+    def dispose(self, at: float) -> None:
+        """The records at stake are given up, at `at` at the earliest."""
+        if self.phase is not Phase.DISPOSING:
+            self.move(Signal.DISPOSE)
+        self.retry_at = at
+
+    def go_on(self, at: float) -> None:
+        """What is left of the batch goes at `at`."""
+        self.move(Signal.FAIL)
+        self.retry_at = at
+
+    def stop(self, reason: str, now: float) -> None:
+        """The policy for a record at stake is to stop."""
+        self.move(Signal.STOP)
+        self.retry_at, self.reason, self.stalled = now, reason, False
 
     def finish_flight(self, below: int) -> None:
         """Every record of the flight is finished."""
         self.move(Signal.FINISH)
         self.flight = None
         self._raise_watermark(below)
+        self.outcome, self.failed_chain, self.writing = None, "", None
         self.stalls = 0
         self.reason, self.stalled, self.last_error = "", False, ""
 
@@ -272,22 +300,27 @@ class Lane:
         if self.phase not in (Phase.RETRYING, Phase.STOPPED):
             self.retry_at = now
         self.move(Signal.VANISH)
-        self.expect = NOTHING_SEEN
+        self.expect, self.writing = NOTHING_SEEN, None
 
     def adopt(self, entry: LaneEntry, now: float, reading: int) -> None:
         """Take up a chain that the ledger holds; the rows of its range are kept for a possible new attempt."""
         self.move(Signal.ADOPT)
         rows = self._take_rows()
         self._raise_watermark(entry.watermark)
-        flight = Flight(entry.chain, entry.first, entry.last, link=entry.link, links=entry.links, reading=reading)
-        flight.claim = entry.claim
+        flight = Flight(entry.chain, entry.first, entry.reach, entry.last)
+        flight.link, flight.links, flight.reading = entry.link, entry.links, reading
+        flight.claim, flight.judged = entry.claim, entry.judged
         flight.dispatched_at = flight.published_at = flight.claimed_at = now
         self.flight = flight
         self.counters = entry.counters
-        flight.attempt = 1 + entry.counters.failures + entry.counters.timeouts + entry.counters.losses
-        self.expect = entry.seen
+        flight.attempt = 1 + entry.counters.tries
+        self.expect, self.outcome, self.writing = entry.seen, None, None
         self.reason, self.stalled = "", False
         self.receive(rows, now)
+
+    def finish_below(self, offset: int) -> None:
+        """Records below `offset` are finished: disposed of, with the broker's acknowledgement."""
+        self._raise_watermark(offset)
 
     def skip_below(self, offset: int, now: float) -> None:
         """Records below `offset` are finished (the ledger or the committed offset says so)."""

@@ -273,9 +273,11 @@ class Partition:
     def is_history(self, entry: LaneEntry) -> bool:
         """Nothing of the lane's last chain is unfinished, and it runs nowhere."""
         outcome = entry.outcome
-        if entry.last < max(self.position, self.lanes[entry.lane].watermark):
+        if outcome is not None and outcome.rejected:
+            return False  # the ledger takes no dispatch before they are settled
+        if entry.reach < max(self.position, self.lanes[entry.lane].watermark):
             return outcome is not None or entry.claim is None
-        return not entry.chain or (outcome is not None and outcome.next_offset > entry.last and not outcome.rejected)
+        return not entry.chain or (outcome is not None and outcome.next_offset > entry.reach)
 
     # --- records and positions -------------------------------------------------------------------------------------
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from bridge.core.effects import AskKafka, Commit, Effect, PublishLink, Report, TerminateLinks
+from bridge.core.effects import AskKafka, Commit, Effect, PublishLink, Report, Settle, TerminateLinks, WriteDeadLetters
+
+if TYPE_CHECKING:
+    from bridge.core.bridge import Core
 
 #: the first pause and the longest one, in seconds
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -22,6 +26,7 @@ class Service(Enum):
     KAFKA = "Kafka"
     LEDGER = "the ledger"
     CELERY = "the Celery broker"
+    DEAD_LETTERS = "the dead letter topics"
 
 
 #: who carries an effect out; whatever is not here goes to the ledger
@@ -30,6 +35,7 @@ SERVICE_OF: dict[type, Service] = {
     Commit: Service.KAFKA,
     PublishLink: Service.CELERY,
     TerminateLinks: Service.CELERY,
+    WriteDeadLetters: Service.DEAD_LETTERS,
 }
 
 
@@ -46,8 +52,8 @@ class Repeats:
 
     @property
     def trouble(self) -> str:
-        """What cannot be reached, in words ("" when all answers)."""
-        return "; ".join(self._troubles.values())
+        """What every lane needs and cannot be reached, in words ("" when all answers)."""
+        return "; ".join(text for service, text in self._troubles.items() if service is not Service.DEAD_LETTERS)
 
     def failed(self, effect: Effect, error: str, now: float, emit: Callable[[Effect], None]) -> None:
         """The effect could not be carried out, or nobody knows whether it was."""
@@ -87,6 +93,20 @@ class Repeats:
 
 def _meaning(effect: Effect) -> object:
     """Effects with the same answer wait only once; a later one replaces an earlier one."""
-    names = ("tp", "serial", "lane", "chain", "links", "link")
+    names = ("tp", "serial", "lane", "number", "chain", "links", "link")
     parts = (getattr(effect, name, None) for name in names)
     return type(effect), *(getattr(part, "id", part) for part in parts)
+
+
+def is_sensible(core: Core, effect: Effect) -> bool:
+    """An effect that failed is worth repeating: what it belongs to is still there."""
+    if isinstance(effect, TerminateLinks):
+        return any(core.dispatching.is_superseded(link) for link in effect.links)
+    if isinstance(effect, (WriteDeadLetters, Settle)):
+        return core.disposing.is_under_way(effect)
+    tp, serial, chain = (getattr(effect, name, None) for name in ("tp", "serial", "chain"))
+    if tp is None or (serial is not None and core.live(tp, serial) is None):
+        return False
+    if chain is None:
+        return serial is not None
+    return getattr(chain, "id", chain) in core.chains

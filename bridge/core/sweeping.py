@@ -105,7 +105,7 @@ class Sweeping:
         assert lane.flight is not None
         lane.expect = entry.seen
         config = self._core.config
-        queue = config.queue_of(lane.tp, lane.index, entry.link)
+        queue = config.queue_of(lane.tp, lane.index, lane.flight.queue_link(entry.link))
         found = inspect(lane.flight, entry, lane.rules, queue, self.workers, config.times, now)
         self._act(partition, lane, entry, found, now)
 

@@ -31,6 +31,7 @@ STATE: dict[Phase, LaneState] = {
     Phase.RUNNING: "running",
     Phase.ADOPTED: "adopting",
     Phase.RETRYING: "retrying",
+    Phase.DISPOSING: "retrying",
     Phase.STOPPED: "stopped",
 }
 

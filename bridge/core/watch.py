@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from bridge.core.lane import Flight
+from bridge.core.flight import Flight
 from bridge.entries import Heartbeat, LaneEntry, link_id
 from bridge.records import PipelineRules
 
@@ -134,7 +134,7 @@ def _unclaimed(
     flight: Flight, rules: PipelineRules, queue: str, workers: Workers, times: WatchTimes, now: float
 ) -> Found:
     interval = min(times.claim_timeout * 2.0 ** min(max(flight.publishes - 1, 0), 16), PUBLISH_MAX_INTERVAL)
-    why = workers.why_unclaimed(queue, rules.tasks[min(flight.link, rules.links) - 1])
+    why = workers.why_unclaimed(queue, flight.task(rules, flight.link))
     if now - flight.published_at < interval:
         return why if now - flight.dispatched_at >= times.claim_timeout else FINE
     if workers.reserve(link_id(flight.chain, flight.link)):

@@ -87,8 +87,8 @@ def _in_flight(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     flight = lane.flight
     assert flight is not None
     whose = "" if lane.phase is Phase.RUNNING else "chain of the partition's last owner: "
-    task = lane.rules.tasks[min(flight.link, lane.rules.links) - 1]
-    link = f"link {flight.link} of {lane.rules.links} ({task})"
+    task = flight.task(lane.rules, flight.link)
+    link = f"on_failed ({task})" if flight.is_hook else f"link {flight.link} of {lane.rules.links} ({task})"
     again = f", attempt {flight.attempt}" if flight.attempt > 1 else ""
     if lane.reason:
         goes_on = ", it goes on by itself as soon as that changes" if lane.stalled else ""
@@ -97,7 +97,7 @@ def _in_flight(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     if flight.claim is not None:
         since = span(now - flight.claimed_at)
         return f"{whose}{link}{again} has been running on {flight.claim.worker} for {since}{_trouble(core)}"
-    queue = core.config.queue_of(lane.tp, lane.index, flight.link)
+    queue = core.config.queue_of(lane.tp, lane.index, flight.queue_link(flight.link))
     return f"{whose}{link}{again} has been in queue {queue} for {span(now - flight.published_at)}{_trouble(core)}"
 
 
@@ -118,6 +118,23 @@ def _retrying(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     return f"{why}; next attempt now"
 
 
+def _disposing(core: Core, partition: Partition, lane: Lane, now: float) -> str:
+    flight, writing = lane.flight, lane.writing
+    assert flight is not None
+    if partition.expected is not None and partition.expected <= flight.last:
+        return f"{lane.reason}; waiting until records up to {flight.last} are read again (at {partition.expected})"
+    if lane.stalled:
+        return lane.reason
+    if writing is None:
+        if core.brake.holds(now):
+            return f"{lane.reason}; nothing is given up while the outage brake holds ({span(core.brake.ends_at - now)})"
+        return f"{lane.reason}; it is given up in {span(lane.retry_at - now)}"
+    if lane.watermark >= writing.upto:
+        return f"{lane.reason}; it is disposed of, waiting for the ledger{_trouble(core)}"
+    topic = lane.rules.dead_letters_of(lane.tp.topic)
+    return f"{lane.reason}; waiting until {topic} has acknowledged its dead letter"
+
+
 def _stopped(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     # a lane that stops gets no wait: its retry_at is the time at which it stopped
     since, at = span(now - lane.retry_at), lane.first_unfinished
@@ -131,6 +148,7 @@ WORDS: dict[Phase, Words] = {
     Phase.RUNNING: _in_flight,
     Phase.ADOPTED: _in_flight,
     Phase.RETRYING: _retrying,
+    Phase.DISPOSING: _disposing,
     Phase.STOPPED: _stopped,
 }
 

@@ -1,0 +1,319 @@
+"""What becomes of records that are given up: the lane waits until each of them is disposed of.
+
+An outcome's rejected records come first, then the record that stopped the chain (`Outcome.at_stake`). Each stage: the
+on_failed task is asked if there is one, dead letters are written, then the ledger step *settle*; offsets pass a record
+only after its dead letter was acknowledged. Not alone and not named, the record at fault is found by splitting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+from bridge.core import events as ev
+from bridge.core.batching import ClosedBatch, rows_bytes
+from bridge.core.effects import DeadLetter, Report, Settle, WriteDeadLetters
+from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, failure_of, judge, stall_wait
+from bridge.core.flight import Flight
+from bridge.core.isolation import split
+from bridge.core.lane import Lane, Phase, Writing
+from bridge.core.repeats import Service
+from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
+from bridge.entries import Failure, Outcome, Rejection, link_id
+from bridge.records import OFFSET, Action, Row
+
+if TYPE_CHECKING:
+    from bridge.core.bridge import Core
+    from bridge.core.partition import Partition
+
+#: seconds before records of an outcome that was adopted are given up: until then this process has seen its other lanes
+ADOPTED_WAIT = 3.0
+#: seconds between two looks at the brake, and the shortest pause between two attempts that it asks for
+BRAKE_LOOK = 1.0
+
+
+class Disposing:
+    """What is done with outcomes that leave something. It works on the core's lanes and emits the core's effects."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._next_number = count(1).__next__
+
+    # --- an outcome that leaves something ----------------------------------------------------------------------------
+
+    def take_outcome(self, partition: Partition, lane: Lane, outcome: Outcome, now: float, *, adopted: bool) -> None:
+        """The lane keeps an outcome: give its rejected records up, judge what stopped the chain."""
+        flight = lane.flight
+        assert flight is not None
+        if _is_link_timeout(outcome):
+            self._core.dispatching.supersede(
+                lane, link_id(lane.expect.chain, lane.expect.link), now, wait=TERMINATE_WAIT
+            )
+        if flight.is_hook and outcome.hook_error and self._undecided(lane, outcome):
+            wait = stall_wait(lane.stalls)
+            lane.stalls, lane.stalled = lane.stalls + 1, True
+            lane.reason = f"on_failed {lane.rules.on_failed}: {outcome.hook_error} (asked again in {wait:.0f} s)"
+            self._report("warning", "stalled", lane.reason, lane)
+            lane.dispose(now + wait)
+        elif outcome.rejected:
+            first = outcome.rejected[0]
+            lane.reason = f"record {first.offset} was rejected by {first.task}: {first.reason}"
+            lane.last_error, lane.stalled = first.reason, False
+            lane.dispose(now)
+        else:
+            self._judge(partition, lane, outcome, now, adopted=adopted)
+
+    def _judge(self, partition: Partition, lane: Lane, outcome: Outcome, now: float, *, adopted: bool = False) -> None:
+        """No record is rejected, or those that were are disposed of: what about the one that stopped the chain?"""
+        flight = lane.flight
+        assert flight is not None
+        if outcome.next_offset < lane.watermark or (outcome.failure is None and outcome.next_offset > flight.part_last):
+            lane.reason, lane.stalled, lane.stalls = "", False, 0
+            lane.go_on(now)
+            return
+        if _was_asked(flight):
+            lane.stalled = False
+            lane.dispose(now)
+            return
+        config = self._core.config
+        decision = judge(
+            outcome,
+            lane.counters,
+            lane.rules.retry,
+            config.limits,
+            stalls=lane.stalls,
+            roll=self._core.random.random(),
+        )
+        if COUNTED[failure_of(outcome).kind]:
+            self._note_failure(lane, now)
+        if adopted and decision.verdict is Verdict.GIVE_UP:
+            decision = replace(decision, wait=ADOPTED_WAIT)
+        lane.decide(decision, now)
+        if decision.verdict is Verdict.STALL:
+            self._report("warning", "stalled", decision.reason, lane)
+        elif decision.verdict is Verdict.TRY_AGAIN:
+            text = f"{decision.reason}; tried again in {decision.wait:.1f} s, the lane waits"
+            self._report("warning", "retry", text, lane)
+
+    def _note_failure(self, lane: Lane, now: float) -> None:
+        assigned = sum(len(partition.lanes) for partition in self._core.partitions.values())
+        brake = self._core.brake
+        if brake.failed((lane.tp, lane.index), assigned, now):
+            text = (
+                f"outage brake: {brake.failing} of {assigned} lanes fail and no batch succeeds; no record is given up "
+                f"until one does, or for {brake.limit:g} s (brake_limit)"
+            )
+            self._core.emit(Report("warning", "brake", text))
+
+    # --- giving up ---------------------------------------------------------------------------------------------------
+
+    def consider(self, partition: Partition, lane: Lane, now: float) -> None:
+        """The lane has records at stake: do what can be done about them now."""
+        flight, outcome = lane.flight, lane.outcome
+        assert flight is not None
+        assert outcome is not None
+        assert partition.expected is not None
+        if lane.writing is not None or partition.expected <= flight.last:
+            return
+        ready_at = max(lane.retry_at, flight.publish_after)
+        if now < ready_at:  # until then a link that timed out may still be running
+            self._core.dispatching.set_timer(lane, ready_at)
+            return
+        self._core.dispatching.stop_waiting(flight)
+        if self._core.brake.holds(now):
+            self._brake(partition, lane, outcome, now)
+        elif not outcome.rejected and not self._is_alone(lane, outcome):
+            self._split(partition, lane, outcome, now)
+        else:
+            self._dispose(partition, lane, outcome, now)
+
+    def _brake(self, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
+        """Nothing is given up: rejected records wait, a failed one is tried again with back-off."""
+        brake = self._core.brake
+        if outcome.rejected:
+            lane.dispose(now + BRAKE_LOOK)
+            self._core.dispatching.set_timer(lane, lane.retry_at)
+            return
+        wait = lane.rules.retry.wait(max(lane.counters.tries, 1), self._core.random.random())
+        wait = min(max(wait, BRAKE_LOOK), max(brake.ends_at - now, BRAKE_LOOK))
+        lane.reason = f"outage brake ({brake.failing} lanes fail, no batch succeeds), not given up: {lane.last_error}"
+        lane.go_on(now + wait)
+        self._core.dispatching.consider(partition, lane, now)
+
+    @staticmethod
+    def _is_alone(lane: Lane, outcome: Outcome) -> bool:
+        assert lane.flight is not None
+        return _was_asked(lane.flight) or failure_of(outcome).named or lane.flight.part_rows <= 1
+
+    def _split(self, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
+        flight = lane.flight
+        assert flight is not None
+        lane.counters = split(lane.counters, COUNTED[failure_of(outcome).kind], flight.part_last)
+        text = f"{lane.reason}; one of {flight.part_rows} records is at fault, the batch is split to find it"
+        self._report("warning", "split", text, lane)
+        lane.go_on(now)
+        self._core.dispatching.consider(partition, lane, now)
+
+    # --- disposal ----------------------------------------------------------------------------------------------------
+
+    def _undecided(self, lane: Lane, outcome: Outcome) -> list[int]:
+        decided = {each.offset for each in outcome.decided}
+        return [offset for offset in outcome.at_stake if offset >= lane.watermark and offset not in decided]
+
+    def _dispose(self, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
+        flight = lane.flight
+        assert flight is not None
+        wanted = {offset for offset in outcome.at_stake if offset >= lane.watermark}
+        rows = [row for row in flight.rows if row[OFFSET] in wanted]
+        if lane.rules.on_failed and rows and self._undecided(lane, outcome):
+            self._ask(partition, lane, outcome, rows, now)
+            return
+        if outcome.hook_error:
+            self._report("error", "on_failed", f"on_failed {lane.rules.on_failed}: {outcome.hook_error}", lane)
+        actions: dict[int, Action] = {each.offset: each.action for each in outcome.decided}
+        chosen = [(row, actions.get(row[OFFSET], lane.rules.on_exhausted)) for row in rows]
+        if stopped := [row for row, action in chosen if action == "stop"]:
+            lane.stop(_stop_text(lane, stopped[0]), now)
+            self._report("error", "stopped", lane.reason, lane)
+            return
+        for row, action in chosen:
+            if action == "skip":
+                self._report("warning", "skipped", f"record {row[OFFSET]} is skipped: {_why(lane, row)}", lane)
+        letters = tuple(_letter(lane, row) for row, action in chosen if action == "dead_letter")
+        upto = outcome.next_offset if outcome.rejected else outcome.next_offset + 1
+        lane.writing = Writing(self._next_number(), upto, len(letters))
+        if letters:
+            topic = lane.rules.dead_letters_of(lane.tp.topic)
+            self._core.emit(
+                WriteDeadLetters(
+                    lane.tp, partition.serial, partition.owner, lane.index, lane.writing.number, topic, letters
+                )
+            )
+        else:
+            self._settle(partition, lane, now)
+
+    def _ask(self, partition: Partition, lane: Lane, outcome: Outcome, rows: list[Row], now: float) -> None:
+        assert lane.flight is not None
+        batch = ClosedBatch(tuple(rows), lane.flight.trigger, rows_bytes(rows))
+        self._core.dispatching.dispatch(partition, lane, batch, now, judged=replace(outcome, hook_error=""))
+
+    def _settle(self, partition: Partition, lane: Lane, now: float) -> None:
+        """What is disposed of is finished: first here, so that a ledger that was emptied is told, then there."""
+        assert lane.writing is not None
+        lane.finish_below(lane.writing.upto)
+        partition.advance()
+        number, upto = lane.writing.number, lane.writing.upto
+        chain, base = lane.expect.chain, partition.position
+        self._core.emit(Settle(lane.tp, partition.serial, partition.owner, lane.index, number, chain, upto, base))
+
+    def is_under_way(self, effect: WriteDeadLetters | Settle) -> bool:
+        """The lane still waits for this very effect."""
+        partition = self._core.live(effect.tp, effect.serial)
+        lane = partition.lanes.get(effect.lane) if partition is not None else None
+        return lane is not None and lane.writing is not None and lane.writing.number == effect.number
+
+    def failed(self, effect: WriteDeadLetters, error: str) -> None:
+        """The dead letters could not be written: the lane waits, and says why."""
+        if self.is_under_way(effect):
+            lane = self._core.partitions[effect.tp].lanes[effect.lane]
+            lane.stalled = True
+            lane.reason = f"{error} (tried again until it answers; the lane waits, nothing is lost)"
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def _waiting(self, event: ev.DeadLettersWritten | ev.Settled) -> tuple[Partition, Lane] | None:
+        partition = self._core.live(event.tp, event.serial)
+        lane = partition.lanes.get(event.lane) if partition is not None else None
+        if partition is None or lane is None or lane.writing is None or lane.writing.number != event.number:
+            return None
+        return (partition, lane) if lane.phase is Phase.DISPOSING else None
+
+    def written(self, event: ev.DeadLettersWritten, now: float) -> None:
+        """The broker has acknowledged the dead letters."""
+        self._core.repeats.succeeded(Service.DEAD_LETTERS)
+        if (found := self._waiting(event)) is None:
+            return
+        partition, lane = found
+        if not event.is_owner:
+            partition.reassign("the ledger says that another owner has the partition")
+            return
+        assert lane.writing is not None
+        topic = lane.rules.dead_letters_of(lane.tp.topic)
+        text = f"{lane.writing.letters} dead letter(s) written to {topic}: {lane.reason}"
+        lane.stalled = False
+        self._report("error", "dead_letter", text, lane)
+        self._settle(partition, lane, now)
+        self._core.settle_down(partition, (lane,), now)
+
+    def settled(self, event: ev.Settled, now: float) -> None:
+        """The ledger knows what is finished: the rest of the batch goes on."""
+        self._core.repeats.succeeded(Service.LEDGER)
+        if (found := self._waiting(event)) is None:
+            return
+        partition, lane = found
+        if not event.accepted:
+            partition.reassign("another owner while records were disposed of")
+            return
+        assert lane.flight is not None
+        assert lane.outcome is not None
+        lane.writing = None
+        lane.outcome = replace(lane.outcome, rejected=())
+        if lane.watermark > lane.flight.last:
+            lane.finish_flight(lane.watermark)
+        else:
+            self._judge(partition, lane, lane.outcome, now)
+        self._core.settle_down(partition, (lane,), now)
+
+    def _report(self, level: str, action: str, text: str, lane: Lane) -> None:
+        self._core.emit(Report(level, action, text, lane.tp, lane.index))  # type: ignore[arg-type]
+
+
+def _was_asked(flight: Flight) -> bool:
+    """The on_failed task was asked about what stopped the chain: it stands alone, and is counted already."""
+    return flight.judged is not None and not flight.judged.rejected
+
+
+def _is_link_timeout(outcome: Outcome) -> bool:
+    """The link that reported this may still be running."""
+    failure = outcome.failure
+    if outcome.hook_error:
+        return outcome.hook_error.startswith(LINK_TIMEOUT)
+    return failure is not None and failure.exception == LINK_TIMEOUT
+
+
+def _at_fault(lane: Lane, row: Row) -> Failure | Rejection:
+    assert lane.outcome is not None
+    found = [each for each in lane.outcome.rejected if each.offset == row[OFFSET]]
+    return found[0] if found else failure_of(lane.outcome)
+
+
+def _why(lane: Lane, row: Row) -> str:
+    fault = _at_fault(lane, row)
+    return fault.reason if isinstance(fault, Rejection) else str(fault)
+
+
+def _stop_text(lane: Lane, row: Row) -> str:
+    fault = _at_fault(lane, row)
+    if isinstance(fault, Rejection):
+        return f"record {row[OFFSET]} was rejected by {fault.task}: {fault.reason}"
+    return lane.reason
+
+
+def _letter(lane: Lane, row: Row) -> DeadLetter:
+    fault, counters = _at_fault(lane, row), lane.counters
+    is_rejection = isinstance(fault, Rejection)
+    return DeadLetter(
+        row,
+        disposition=fault.disposition if isinstance(fault, Rejection) else DISPOSITIONS[fault.kind],
+        message=fault.reason if isinstance(fault, Rejection) else fault.message,
+        exception=fault.exception,
+        traceback=fault.traceback,
+        task=fault.task,
+        link=fault.link,
+        chain=lane.failed_chain,
+        index=fault.index,
+        attempts=counters.tries + 1 if is_rejection else counters.tries,
+        first_failed_ms=counters.since_ms or fault.at_ms,
+        last_failed_ms=fault.at_ms,
+    )
