@@ -58,7 +58,7 @@ def _lane_entry(lane: int, values: Fields) -> LaneEntry:
         counters=Counters() if counters is None else decode_counters(counters),
         publish_after_ms=int(values.get(b"publish_after", b"0")),
         superseded=values.get(b"superseded", b"").decode(),
-        judged=_outcome(values.get(b"judged", b""), settled=settled),
+        judged=_outcome(values.get(b"judged", b""), settled=False),  # as it was asked about
         seen=Seen(chain, link, claim, blob),
     )
 

@@ -310,7 +310,7 @@ def _lane_entry(number: int, lane: _Lane) -> LaneEntry:
         counters=lane.counters,
         publish_after_ms=lane.publish_after_ms,
         superseded=lane.superseded,
-        judged=_outcome(lane.judged, lane),
+        judged=decode_outcome(lane.judged) if lane.judged else None,
         seen=lane.seen if lane.chain else Seen(),
     )
 
