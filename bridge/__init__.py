@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bridge.app import Bridge
-    from bridge.records import Batch, Record, Retry
+    from bridge.records import Batch, Failed, Record, Retry
     from bridge.workers.errors import RecordFailed
     from bridge.workers.tasks import BatchTask, RecordTask
 
-__all__ = ["Batch", "BatchTask", "Bridge", "Record", "RecordFailed", "RecordTask", "Retry"]
+__all__ = ["Batch", "BatchTask", "Bridge", "Failed", "Record", "RecordFailed", "RecordTask", "Retry"]
 
 _HOMES = {
     "Batch": "bridge.records",
     "BatchTask": "bridge.workers.tasks",
     "Bridge": "bridge.app",
+    "Failed": "bridge.records",
     "Record": "bridge.records",
     "RecordFailed": "bridge.workers.errors",
     "RecordTask": "bridge.workers.tasks",

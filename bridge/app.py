@@ -30,6 +30,7 @@ from bridge.settings import (
 from bridge.workers.install import add_lane_queues, install
 from bridge.workers.installed import WorkerSettings
 from bridge.workers.refusals import refusals
+from bridge.workers.rules import TopicRules, decoder
 
 __all__ = ["Bridge", "NoBridge", "Pipeline", "SecondBridge", "bridge_of"]
 
@@ -70,6 +71,7 @@ class Bridge:
         self._command_line: Mapping[str, object] = {}
         self._resolved: Resolved | None = None
         self._pipelines: list[Pipeline] = []
+        self._rules: dict[str, TopicRules] = {}
         setattr(app, _ATTRIBUTE, self)
         install(app, self._worker_settings)
 
@@ -134,7 +136,12 @@ class Bridge:
         self.check()
         add_lane_queues(self.app, self.settings.lane_queues)
         pipelines = [
-            PipelinePlan(each.rules, each.topics, tuple(map(self._with_task_options, each.links)))
+            PipelinePlan(
+                each.rules,
+                each.topics,
+                tuple(map(self._with_task_options, each.links)),
+                None if each.on_failed is None else self._with_task_options(each.on_failed),
+            )
             for each in self._pipelines
         ]
         return Plan(self.app, self.settings, tuple(pipelines), self.ledger_url)
@@ -167,7 +174,17 @@ class Bridge:
             claim_timeout=settings.claim_timeout,
             worker_timeout=settings.worker_timeout,
             heartbeat_interval=settings.worker_heartbeat,
+            rules_of=self._rules_of,
         )
+
+    def _rules_of(self, topic: str) -> TopicRules | None:
+        """Asked by workers for each link."""
+        rules = self._rules.get(topic)
+        if rules is None:
+            pipeline = next((each for each in self._pipelines if each.carries(topic)), None)
+            if pipeline is not None:
+                rules = self._rules[topic] = TopicRules(pipeline.rules.retry, decoder(pipeline.decode))
+        return rules
 
     def __repr__(self) -> str:
         return f"<Bridge of {_name(self.app)}: {len(self._pipelines)} pipelines>"

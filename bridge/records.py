@@ -75,10 +75,29 @@ class Record(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that `batch.fail` rejected for good, and why."""
+    """A record that `batch.fail` rejected for good, and why; `error` is the exception that was given as the reason."""
 
     record: Record
     reason: str
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A record that is given up, and why: what an `on_failed` task decides about.
+
+    `disposition` is `rejected` (by `batch.fail`), `undecodable`, `exhausted` (out of attempts, or not to be tried
+    again), `timeout` or `worker_lost`; `exception` is a class's name, without its module ("" when there was none);
+    `task` and `link` (from 1) say where.
+    """
+
+    record: Record
+    disposition: str
+    exception: str = ""
+    message: str = ""
+    traceback: str = ""
+    task: str = ""
+    link: int = 1
 
 
 class Batch(Sequence[Record]):
@@ -87,12 +106,15 @@ class Batch(Sequence[Record]):
     `lane` is the lane's index in its partition, `id` names the batch's chain, `attempt` counts from 1, `trigger`
     says what closed it (`size`, `bytes`, `timeout`, `predicate` or `flush`). `token` is an integer that grows with
     every dispatch of the lane, across owners and restarts: a fencing token for the task's own writes.
+    `failures` says for each record of a batch that an `on_failed` task gets, in the same order, why it is given up; it
+    is empty in any other batch.
     """
 
     __slots__ = (
         "_records",
         "_rejected",
         "attempt",
+        "failures",
         "first_offset",
         "id",
         "lane",
@@ -116,6 +138,7 @@ class Batch(Sequence[Record]):
         attempt: int = 1,
         trigger: str = "size",
         token: int = 0,
+        failures: Sequence[Failed] = (),
     ) -> None:
         self._records = records
         self._rejected: dict[int, Rejected] = {}
@@ -128,13 +151,14 @@ class Batch(Sequence[Record]):
         self.attempt = attempt
         self.trigger = trigger
         self.token = token
+        self.failures = tuple(failures)
 
     @classmethod
     def of(cls, records: Iterable[Record], **about: Any) -> Batch:
         """A batch made by hand, for testing a task: `store.run(Batch.of([Record("t", 0, 5, value=b"x")]))`.
 
-        `about` takes `lane`, `id`, `attempt`, `trigger` and `token`. Raises ValueError when the records are not of
-        one partition or not in offset order.
+        `about` takes `lane`, `id`, `attempt`, `trigger`, `token` and `failures`. Raises ValueError when the records
+        are not of one partition or not in offset order.
         """
         rows = list(records)
         if any((r.topic, r.partition) != (rows[0].topic, rows[0].partition) for r in rows):
@@ -148,8 +172,14 @@ class Batch(Sequence[Record]):
     def fail(self, record: Record, reason: object) -> None:
         """Reject one record for good: no retry; it is disposed of by `on_exhausted`, the rest may succeed.
 
-        `reason` is text or an exception. Raises ValueError when the record is not of this batch.
+        `reason` is text or an exception. Raises ValueError when the record is not of this batch, or has failed already
+        (in an `on_failed` task).
         """
+        if self.failures:
+            raise ValueError(
+                "batch.fail: the records of this batch have failed already. "
+                'Remedy: return "dead_letter", "skip" or "stop" for each.'
+            )
         if not self.first_offset <= record.offset <= self.last_offset or (
             (record.topic, record.partition) != (self.topic, self.partition)
         ):
@@ -157,7 +187,8 @@ class Batch(Sequence[Record]):
                 f"batch.fail: record {record.topic}[{record.partition}] {record.offset} is not of this batch "
                 f"({self.topic}[{self.partition}] {self.first_offset}..{self.last_offset})"
             )
-        self._rejected[record.offset] = Rejected(record, _reason_text(reason))
+        error = reason if isinstance(reason, BaseException) else None
+        self._rejected[record.offset] = Rejected(record, _reason_text(reason), error)
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
@@ -233,6 +264,9 @@ class Retry:
 def _is_exception(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseException)
 
+
+#: makes of a record what its tasks find in `record.data`
+Decode = Callable[[Record], Any]
 
 #: decides that a batch ends with this record: `close_batch(record, batch) -> bool`; `batch` ends with `record`
 ClosePredicate = Callable[[Record, Sequence[Record]], bool]

@@ -23,6 +23,9 @@ def check_links(app: Celery, pipelines: Sequence[Pipeline]) -> Iterator[str]:
         for number, link in enumerate(pipeline.links, 1):
             if problem := _look_at_link(app, link):
                 yield f"Pipeline {pipeline.name!r}: link {number} ({link.task}) {problem}."
+        hook = pipeline.on_failed
+        if hook is not None and (problem := _look_at_hook(app, hook)):
+            yield f"Pipeline {pipeline.name!r}: on_failed ({hook.task}) {problem}."
 
 
 def check_sizes(pipelines: Sequence[Pipeline], settings: Settings) -> Iterator[str]:
@@ -41,17 +44,34 @@ def check_sizes(pipelines: Sequence[Pipeline], settings: Settings) -> Iterator[s
 def _look_at_link(app: Celery, link: LinkPlan) -> str | None:
     task = app.tasks.get(link.task)
     if task is None:
-        known = [name for name, each in app.tasks.items() if isinstance(each, (RecordTask, BatchTask))]
-        return (
-            f"is not registered in the app{did_you_mean(link.task, known)} Remedy: have its module imported where the "
-            "app is made, Celery(..., include=[...]) or app.autodiscover_tasks()"
-        )
+        return _not_registered(app, link, (RecordTask, BatchTask))
     if not isinstance(task, (RecordTask, BatchTask)):
         return (
             "is a plain task. Remedy: @app.task(base=RecordTask) or base=BatchTask; a task that others call stays "
             "as it is and is called from one"
         )
     return _misfit(task, link) or _no_queue(app, link) or _not_sendable(app, link)
+
+
+def _look_at_hook(app: Celery, hook: LinkPlan) -> str | None:
+    task = app.tasks.get(hook.task)
+    if task is None:
+        return _not_registered(app, hook, (BatchTask,))
+    if not isinstance(task, BatchTask):
+        kind = "RecordTask" if isinstance(task, RecordTask) else "plain task"
+        return (
+            f"is a {kind}. Remedy: @app.task(base=BatchTask); it gets the records that are given up, with the reasons "
+            "in batch.failures, and returns what to do with each"
+        )
+    return _misfit(task, hook) or _no_queue(app, hook) or _not_sendable(app, hook)
+
+
+def _not_registered(app: Celery, link: LinkPlan, bases: tuple[type, ...]) -> str:
+    known = [name for name, each in app.tasks.items() if isinstance(each, bases)]
+    return (
+        f"is not registered in the app{did_you_mean(link.task, known)} Remedy: have its module imported where the "
+        "app is made, Celery(..., include=[...]) or app.autodiscover_tasks()"
+    )
 
 
 def _misfit(task: Any, link: LinkPlan) -> str | None:

@@ -1,4 +1,4 @@
-"""The chain of a pipeline: a Celery signature, read into its links.
+"""The chain of a pipeline, and its `on_failed` task: Celery signatures, read into links.
 
 Rules: only what the signature says is read, so that neither the app's configuration nor the tasks are needed yet. A
 chain is linear; what a link may say of itself is its queue, its priority and its time limits.
@@ -47,6 +47,7 @@ REFUSED_LINK_OPTIONS: Mapping[str, str] = {
 }
 _ONLY = f"a link takes {', '.join(LINK_OPTIONS)} only. Remedy: remove it"
 
+_HOOK = "Remedy: name a BatchTask, on_failed=decide.s()"
 _LINEAR = "a lane runs one link after the other"
 _CHAIN = "celery.chain"
 
@@ -71,7 +72,26 @@ def read_chain(chain: object, problems: list[str]) -> tuple[LinkPlan, ...]:
     links = list(_flat(chain, problems))
     if not links and not problems:
         problems.append("chain is empty. Remedy: name at least one task, chain=store.s().")
-    return tuple(_link(number, each, problems) for number, each in enumerate(links, 1))
+    return tuple(_link(f"link {number}", each, problems) for number, each in enumerate(links, 1))
+
+
+def read_hook(task: object, problems: list[str]) -> LinkPlan | None:
+    """The `on_failed` task, None when there is none; what is wrong goes to `problems`."""
+    if task is None:
+        return None
+    if isinstance(task, Task):
+        return LinkPlan(task.name)
+    if not isinstance(task, Signature):
+        problems.append(f"on_failed={_kind_of(task)} is no task. {_HOOK}.")
+    elif task.task in {_CHAIN, *_SHAPES}:
+        problems.append(f"on_failed is a {task.task.removeprefix('celery.')}: one task decides. {_HOOK}.")
+    else:
+        return _link("on_failed", task, problems)
+    return None
+
+
+def _kind_of(value: object) -> str:
+    return getattr(value, "__name__", type(value).__name__) if callable(value) else type(value).__name__
 
 
 def _what_it_is(chain: object) -> str:
@@ -97,9 +117,9 @@ def _flat(signature: Any, problems: list[str]) -> Iterator[Any]:
         yield from _flat(task, problems)
 
 
-def _link(number: int, signature: Any, problems: list[str]) -> LinkPlan:
+def _link(place: str, signature: Any, problems: list[str]) -> LinkPlan:
     def refuse(text: str) -> None:
-        problems.append(f"link {number} ({signature.task}) {text}.")
+        problems.append(f"{place} ({signature.task}) {text}.")
 
     if shape := _SHAPES.get(signature.task):
         refuse(f"is {shape}")

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from bridge.declare.links import read_chain
-from bridge.declare.topics import own_dead_letters, read_topics, shared_topics
-from bridge.records import PipelineRules
+from bridge.declare.links import read_chain, read_hook
+from bridge.declare.topics import carries, own_dead_letters, read_topics, shared_topics
+from bridge.records import Action, Decode, PipelineRules
 from bridge.runtime.plan import LinkPlan
 from bridge.settings import PIPELINE_OPTIONS, Misconfigured
 from bridge.settings.kinds import Unfit
 from bridge.settings.option import did_you_mean
 
+_TWO_ANSWERS = (
+    "on_exhausted={!r} and on_failed are both set: the task decides for each record. Remedy: leave one of them out."
+)
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Pipeline:
     """Topics and what their batches go through. `topics` are names, or regular expressions that begin with ^;
-    `dead_letter_topic` is a template with {topic}; `on_exhausted` is "dead_letter", "skip" or "stop"."""
+    `dead_letter_topic` is a template with {topic}; `on_exhausted` is "dead_letter", "skip" or "stop"; `on_failed` is
+    the task that is asked instead (None: there is none); `decode` is "raw", "json" or a function of a record."""
 
     name: str
     topics: tuple[str, ...]
     links: tuple[LinkPlan, ...]
     rules: PipelineRules
-    on_exhausted: str
+    on_exhausted: Action
     dead_letter_topic: str
+    on_failed: LinkPlan | None
+    decode: Literal["raw", "json"] | Decode
 
     @property
     def link_timeout(self) -> float:
         """Seconds that one link may run."""
         return self.rules.link_timeout
+
+    def carries(self, topic: str) -> bool:
+        """Whether the topic is one of its own."""
+        return carries(self.topics, topic)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name}: {' | '.join(link.task for link in self.links)}>"
@@ -42,6 +53,9 @@ def declare(topics: object, chain: object, options: Mapping[str, Any], others: S
     names = read_topics(topics, problems)
     links = read_chain(chain, problems)
     values = _read_options(options, problems)
+    hook = read_hook(values["on_failed"], problems)
+    if hook is not None and values["on_exhausted"] != "dead_letter":
+        problems.append(_TWO_ANSWERS.format(values["on_exhausted"]))
     name = values["name"] or ",".join(names)
     problems += _conflicts(name, names, values["dead_letter_topic"], others)
     if problems:
@@ -50,9 +64,11 @@ def declare(topics: object, chain: object, options: Mapping[str, Any], others: S
         name=name,
         topics=names,
         links=links,
-        rules=_rules(name, links, values),
+        rules=_rules(name, links, hook, values),
         on_exhausted=values["on_exhausted"],
         dead_letter_topic=values["dead_letter_topic"],
+        on_failed=hook,
+        decode=values["decode"],
     )
 
 
@@ -88,7 +104,7 @@ def _conflicts(name: str, topics: Sequence[str], dead_letter_topic: str, others:
     return found
 
 
-def _rules(name: str, links: Sequence[LinkPlan], values: Mapping[str, Any]) -> PipelineRules:
+def _rules(name: str, links: Sequence[LinkPlan], hook: LinkPlan | None, values: Mapping[str, Any]) -> PipelineRules:
     return PipelineRules(
         name=name,
         tasks=tuple(link.task for link in links),
@@ -100,4 +116,7 @@ def _rules(name: str, links: Sequence[LinkPlan], values: Mapping[str, Any]) -> P
         lanes=values["lanes"] if values["order_by"] == "key" else 1,
         retry=values["retry"],
         link_timeout=values["link_timeout"],
+        on_exhausted=values["on_exhausted"],
+        on_failed="" if hook is None else hook.task,
+        dead_letter_topic=values["dead_letter_topic"],
     )

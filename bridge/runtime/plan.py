@@ -25,11 +25,13 @@ class LinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class PipelinePlan:
-    """One pipeline; `topics` are names, or regular expressions that begin with ^."""
+    """One pipeline; `topics` are names, or regular expressions that begin with ^. `on_failed` is the only link of the
+    chains that ask what becomes of records that are given up (None: nobody is asked)."""
 
     rules: PipelineRules
     topics: tuple[str, ...]
     links: tuple[LinkPlan, ...]
+    on_failed: LinkPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ class BridgeOptions(TypedDict, total=False):
         Option(
             Integer(1, 1000),
             2,
-            "How often the same record may run into a time limit before its lane stops.",
+            "How often the same record may run into a time limit before it is given up.",
             "3",
             "times",
         ),
@@ -186,7 +186,37 @@ class BridgeOptions(TypedDict, total=False):
     max_worker_losses: Annotated[
         int,
         Option(
-            Integer(1, 1000), 3, "How often the same record may lose its worker before its lane stops.", "5", "times"
+            Integer(1, 1000), 3, "How often the same record may lose its worker before it is given up.", "5", "times"
+        ),
+    ]
+    brake_limit: Annotated[
+        float,
+        Option(
+            Number(0, 86400),
+            600.0,
+            "While many lanes fail and none succeeds, an outage is suspected: for up to this long no record is given "
+            "up, lanes are tried again instead. 0: never.",
+            "1800",
+            "seconds",
+        ),
+    ]
+    brake_lanes: Annotated[
+        int,
+        Option(
+            Integer(1, 100_000),
+            3,
+            "How many lanes must fail, and at least half of all, before an outage is suspected.",
+            "1",
+            "lanes",
+        ),
+    ]
+    dead_letter_profile: Annotated[
+        str,
+        Option(
+            Choice(("kafka", "spring")),
+            "kafka",
+            "How the headers of dead letters are named: __dlq.errors.* as Kafka's own, or kafka_dlt-* as Spring's.",
+            '"spring"',
         ),
     ]
 
@@ -215,6 +245,9 @@ class Settings:
     worker_heartbeat: float
     max_timeouts: int
     max_worker_losses: int
+    brake_limit: float
+    brake_lanes: int
+    dead_letter_profile: str
 
     def __repr__(self) -> str:
         values = (f"{option.name}={option.shown(getattr(self, option.name))!r}" for option in OPTIONS)

@@ -217,6 +217,45 @@ class Predicate:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """What a record's `data` is made with."""
+
+    wanted: str = '"raw", "json" or a function decode(record) -> object'
+
+    def parse(self, value: object) -> object:
+        """One of the two words, or something that can be called with a record and answers at once."""
+        if isinstance(value, str) and value in ("raw", "json"):
+            return value
+        if not callable(value):
+            raise Unfit
+        if any(base.__module__.startswith("confluent_kafka.") for base in type(value).__mro__):
+            raise Unfit(
+                "a deserializer takes a value and a context, not a record. Wrap it: lambda record: deserializer("
+                "record.value, SerializationContext(record.topic, MessageField.VALUE))."
+            )
+        if inspect.iscoroutinefunction(value):
+            raise Unfit("tasks do not await. Make it an ordinary function.")
+        try:
+            inspect.signature(value).bind(None)
+        except TypeError:
+            raise Unfit from None
+        except ValueError:
+            return value  # a function in C that does not tell its arguments
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSignature:
+    """A task of the app; who declares the pipeline reads it, because this room knows no Celery."""
+
+    wanted: str = "the signature of a BatchTask"
+
+    def parse(self, value: object) -> object:
+        """As it is."""
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Retries:
     """How a batch is tried again."""
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
-from bridge.records import ClosePredicate, Retry
-from bridge.settings.kinds import Choice, Integer, Number, Predicate, Retries, Text, TopicTemplate
+from bridge.records import ClosePredicate, Decode, Retry
+from bridge.settings.kinds import (
+    Choice,
+    Decoding,
+    Integer,
+    Number,
+    Predicate,
+    Retries,
+    TaskSignature,
+    Text,
+    TopicTemplate,
+)
 from bridge.settings.option import REQUIRED, Option, table
 
 _MIB = 1024 * 1024
@@ -28,7 +38,21 @@ CHAIN = Option(
 
 
 class PipelineOptions(TypedDict, total=False):
-    """What `bridge.pipeline(topics, chain=..., ...)` takes."""
+    """What `bridge.pipeline(topics, chain=..., ...)` takes.
+
+    `decode` with a schema registry, by one of Confluent's deserializers:
+
+        from confluent_kafka.schema_registry import SchemaRegistryClient
+        from confluent_kafka.schema_registry.avro import AvroDeserializer
+        from confluent_kafka.serialization import MessageField, SerializationContext
+
+        deserializer = AvroDeserializer(SchemaRegistryClient({"url": "http://localhost:8081"}))
+
+        def decode(record):
+            return deserializer(record.value, SerializationContext(record.topic, MessageField.VALUE))
+
+        bridge.pipeline("orders", chain=store.s(), decode=decode)
+    """
 
     batch_size: Annotated[int, Option(Integer(1, 100_000), 100, "A batch closes with this many.", "500", "records")]
     batch_bytes: Annotated[
@@ -67,12 +91,24 @@ class PipelineOptions(TypedDict, total=False):
         int,
         Option(Integer(1, 1024), 8, 'With order_by="key": how many lanes a partition has.', "16", "lanes"),
     ]
+    decode: Annotated[
+        Literal["raw", "json"] | Decode,
+        Option(
+            Decoding(),
+            "raw",
+            "What record.data is until a RecordTask returns something else: nothing (raw), the value read as JSON, or "
+            "what a function makes of the record. A record that cannot be decoded is given up without a retry, the "
+            "rest goes on.",
+            '"json"',
+        ),
+    ]
     retry: Annotated[
         Retry,
         Option(
             Retries(),
             Retry(),
-            "How a batch that failed is tried again, in place and in order.",
+            "How a batch that failed is tried again, in place and in order; give_up_on and retry_on say for which "
+            "exceptions.",
             "Retry(max_attempts=5, delay=1.0, max_delay=60.0)",
             default_text="Retry()",
         ),
@@ -82,13 +118,30 @@ class PipelineOptions(TypedDict, total=False):
         Option(
             Choice(("dead_letter", "skip", "stop")),
             "dead_letter",
-            "What is to become of a record that is out of attempts, or was rejected. In this version its lane stops, "
-            "whatever is set.",
+            "What becomes of a record that is given up: out of attempts, rejected or not decodable. It goes to the "
+            "dead letter topic, it is skipped, or its lane stops before it and waits for a person. All others go on.",
             '"stop"',
         ),
     ]
+    on_failed: Annotated[
+        Any,
+        Option(
+            TaskSignature(),
+            None,
+            "A BatchTask that gets the records that are given up, with the reasons in batch.failures, and returns "
+            '"dead_letter", "skip" or "stop" for each. If it fails, they go to the dead letter topic.',
+            "decide.s()",
+            default_text="none: on_exhausted decides",
+        ),
+    ]
     dead_letter_topic: Annotated[
-        str, Option(TopicTemplate(), "{topic}.dlq", "Where dead letters go.", '"dead-letters"')
+        str,
+        Option(
+            TopicTemplate(),
+            "{topic}.dlq",
+            "Where dead letters go. The topic must exist: until it does, a lane that has one waits and says so.",
+            '"dead-letters"',
+        ),
     ]
     link_timeout: Annotated[
         float,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-#: characters of a message, and of a traceback's end
-MESSAGE_LIMIT, TRACEBACK_LIMIT = 1000, 4000
+#: characters of a message, of a traceback's end, and of that of one rejected record among many
+MESSAGE_LIMIT, TRACEBACK_LIMIT, REJECTION_TRACEBACK_LIMIT = 1000, 4000, 2000
 
 _OUR_FOLDER = str(Path(__file__).parent)
 
@@ -18,14 +18,14 @@ def message_of(error: BaseException) -> str:
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 3] + "..."
 
 
-def traceback_of(error: BaseException) -> str:
+def traceback_of(error: BaseException, limit: int = TRACEBACK_LIMIT) -> str:
     """The traceback from the task's own code on, with its causes, shortened to its end."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OUR_FOLDER):
         trace = trace.tb_next
-    return shorten_traceback("".join(traceback.format_exception(type(error), error, trace)))
+    return shorten_traceback("".join(traceback.format_exception(type(error), error, trace)), limit)
 
 
-def shorten_traceback(text: str) -> str:
+def shorten_traceback(text: str, limit: int = TRACEBACK_LIMIT) -> str:
     """The end of a traceback: where the error is."""
-    return text if len(text) <= TRACEBACK_LIMIT else "..." + text[3 - TRACEBACK_LIMIT :]
+    return text if len(text) <= limit else "..." + text[3 - limit :]

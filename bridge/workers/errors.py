@@ -15,11 +15,13 @@ from bridge.records import Record
 
 class RecordFailed(Exception):
     """Raise it in a BatchTask to say which record failed: the records before it succeeded, it and the ones after it
-    are tried again. `reason` is text or an exception."""
+    are tried again. `reason` is text or an exception; the pipeline's `give_up_on` and `retry_on` look at the exception
+    that is the reason, and at RecordFailed itself when it is text."""
 
     def __init__(self, record: Record, reason: object = "") -> None:
         super().__init__(f"{type(reason).__name__}: {reason}" if isinstance(reason, BaseException) else str(reason))
         self.record = record
+        self.reason = reason
 
 
 class RetryAsked(Exception):
@@ -33,6 +35,16 @@ class RetryAsked(Exception):
 
 class LinkFailed(LanebridgeError):
     """The link failed; stands for an exception that Celery would not show as a failure."""
+
+
+class NoDecision(LanebridgeError):
+    """An `on_failed` task did not say what is to be done with each of its records."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f'{what}. Remedy: return "dead_letter", "skip" or "stop": one word for all records, a sequence with one '
+            f"for each in the batch's order, or a mapping of their offsets to words."
+        )
 
 
 class ClaimRefused(Ignore):

@@ -18,6 +18,11 @@ from bridge.errors import ConfigurationError
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
 from bridge.workers.backend import ErrorBackend
+from bridge.workers.rules import TopicRules
+
+
+def _same_rules_for_all(topic: str) -> TopicRules | None:
+    return TopicRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,8 @@ class WorkerSettings:
     """What workers must know. Durations in seconds; `ledger_url` is never shown.
 
     `link_timeout` is how long a worker tries to report finished work while Redis is away, `worker_timeout` after how
-    much silence a worker counts as dead, `heartbeat_interval` how often it says that it lives.
+    much silence a worker counts as dead, `heartbeat_interval` how often it says that it lives. `rules_of` gives the
+    rules of a topic when a link of it arrives, None for a topic that no pipeline carries.
     """
 
     group_id: str
@@ -35,6 +41,7 @@ class WorkerSettings:
     claim_timeout: float = 15.0
     worker_timeout: float = 15.0
     heartbeat_interval: float = 3.0
+    rules_of: Callable[[str], TopicRules | None] = _same_rules_for_all
 
 
 @dataclass(frozen=True, slots=True)

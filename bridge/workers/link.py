@@ -24,7 +24,7 @@ from bridge.ledger.payload import Payload, decode
 from bridge.workers.errors import ClaimRefused, LedgerSilent, LinkFailed, RecordFailed, RetryAsked
 from bridge.workers.identity import BEAT, LAPSES, PULSE, Pulse, worker_id
 from bridge.workers.installed import Connection
-from bridge.workers.outcomes import Conclusion, Place, Stop, conclude, stop_at
+from bridge.workers.outcomes import Conclusion, Place, Stop, conclude, index_in_batch, stop_at, told_by
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def report(
         try:
             changed = _next_payload(payload, conclusion, data)
         except UnserialisableData as error:
-            return report(delivery, payload, place, stop_at(error, error.offset, place, named=True), rejected, data)
+            return report(delivery, payload, place, _stop_in(payload, error, place), rejected, data)
         delivery.advance(changed)
         if stop is not None:
             logger.warning(
@@ -156,8 +156,13 @@ def report(
         return True
     delivery.complete(conclusion.outcome)
     if stop is not None:
-        raise _shown(stop)
+        raise shown(stop.error, f"record {stop.failure.offset}: {stop.failure}")
     return False
+
+
+def _stop_in(payload: Payload, error: UnserialisableData, place: Place) -> Stop:
+    index = index_in_batch(payload, payload.offsets.index(error.offset))
+    return stop_at(error, error.offset, place, named=True, index=index)
 
 
 def _next_payload(payload: Payload, conclusion: Conclusion, data: Sequence[object] | None) -> bytes | None:
@@ -167,13 +172,12 @@ def _next_payload(payload: Payload, conclusion: Conclusion, data: Sequence[objec
     return payload.cut(conclusion.keep, data=kept, carried=conclusion.carried)
 
 
-def _shown(stop: Stop) -> BaseException:
-    """What Celery can show as this link's failure."""
-    error = stop.error
-    if isinstance(error, RetryAsked) and error.error is not None:
-        error = error.error
-    if isinstance(error, Exception) and not isinstance(error, _NOT_SHOWN):
-        return error
-    shown = LinkFailed(f"record {stop.failure.offset}: {stop.failure}")
-    shown.__cause__ = stop.error
-    return shown
+def shown(error: BaseException, text: str) -> BaseException:
+    """What Celery can show as a link's failure: the task's own exception, or `text` when it would act on that, or
+    could not send it."""
+    told = told_by(error) if isinstance(error, RetryAsked) else error
+    if isinstance(told, Exception) and not isinstance(told, _NOT_SHOWN):
+        return told
+    instead = LinkFailed(text)
+    instead.__cause__ = error
+    return instead

@@ -7,9 +7,10 @@ What a link needs of Celery's settings is set here, on the class, so that the ap
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from celery import Task
@@ -19,12 +20,16 @@ from bridge.entries import Rejection
 from bridge.ledger.data import encode_data
 from bridge.ledger.handle import Handle, is_handle
 from bridge.ledger.payload import Payload
-from bridge.records import Batch
+from bridge.records import Batch, Decode, Record
+from bridge.workers import hook
 from bridge.workers.backend import ErrorBackend
-from bridge.workers.errors import ClaimRefused, RecordFailed, RetryAsked
+from bridge.workers.batches import batch_of, rejected_by, run_batch
+from bridge.workers.decoding import decode_batch, decoded, decoder_of
+from bridge.workers.errors import ClaimRefused, NoDecision, RetryAsked
 from bridge.workers.installed import connection_of
 from bridge.workers.link import Delivery, report
-from bridge.workers.outcomes import Place, Stop, rejection, stop_at
+from bridge.workers.outcomes import Place, Stop, index_in_batch, stop_at
+from bridge.workers.unknown import report_unknown_topic
 
 #: values that need no look before they are carried to the next link
 _PORTABLE = frozenset((type(None), bool, int, float, str, bytes))
@@ -32,8 +37,8 @@ _PORTABLE = frozenset((type(None), bool, int, float, str, bytes))
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the task's own code did: where it stopped (None: it did not), what it rejected, and what it returned for
-    each record that it got past (None: the records keep their data)."""
+    """What the task's own code did: where it stopped (None: it did not), which records were rejected, and what it
+    returned for each of the others that it got past (None: the records keep their data)."""
 
     stop: Stop | None = None
     rejected: Sequence[Rejection] = ()
@@ -89,23 +94,34 @@ class LaneTask(Task):
             raise asked
         return asked
 
-    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
-        """Run the task's own code over the link's records."""
+    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery, decode: Decode | None) -> Work:
+        """Run the task's own code over the link's records, each with what `decode` makes of it."""
         raise NotImplementedError
+
+    def decide(self, batch: Batch, call: Call) -> object:
+        """What becomes of records that are given up, as the task's own code says. Raises NoDecision."""
+        raise NoDecision(f"{self.name} is no BatchTask")
 
     def _runs_a_link(self, args: Sequence[Any]) -> bool:
         request = self.request
         return bool(args) and is_handle(args[0]) and not request.called_directly and not request.is_eager
 
     def _run_link(self, handle: Handle, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        delivery = Delivery(connection_of(self.app), handle)
-        payload = delivery.claim()
+        connection = connection_of(self.app)
+        rules = connection.settings.rules_of(handle.tp.topic)
+        if rules is None:
+            raise ClaimRefused(report_unknown_topic(connection.ledger, handle, handle.link_id))
+        delivery = Delivery(connection, handle)
+        payload, call = delivery.claim(), _bind(self.run, args, kwargs)
         header = payload.header
-        place = Place(handle.link, self.name, handle.link >= header.links, header.batches[-1].last)
-        work = self.work(payload, place, _bind(self.run, args, kwargs), delivery)
+        if header.judged is not None:
+            return hook.ask(delivery, payload, header.judged, lambda batch: self.decide(batch, call))
+        place = Place(handle.link, self.name, handle.link >= header.links, header.batches[-1].last, rules.retry)
+        work = self.work(payload, place, call, delivery, decoder_of(rules, payload))
         goes_on = report(delivery, payload, place, work.stop, work.rejected, work.data)
         if not goes_on:
             self.request.chain = None
+        return None
 
     def _delay(self, eta: datetime | None, countdown: float | None) -> float | None:
         if countdown is not None:
@@ -120,15 +136,15 @@ class RecordTask(LaneTask):
     """Base of a task that is called once per record, in offset order: `@app.task(base=RecordTask)`.
 
     What it returns is the record's `data` for the next link. An exception fails that record: the ones before it go on,
-    it and the ones after it are tried again.
+    it and the ones after it are tried again. A record that the pipeline's `decode` cannot read is left out.
     """
 
-    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
+    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery, decode: Decode | None) -> Work:
         """One call after the other, until one fails."""
-        records = payload.records()
         data: list[object] = []
+        rejected: list[Rejection] = []
         try:
-            for record in records:
+            for record in _records(payload, place, decode, rejected):
                 delivery.check()
                 value = call(record)
                 if not place.is_last and type(value) not in _PORTABLE:
@@ -137,58 +153,52 @@ class RecordTask(LaneTask):
         except ClaimRefused:
             raise
         except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails this record
-            if len(data) < len(records):
-                return Work(stop_at(error, records[len(data)].offset, place, named=True), data=data)
-        return Work(data=data)
+            at = len(data) + len(rejected)
+            if at < len(payload):
+                index = index_in_batch(payload, at)
+                return Work(stop_at(error, payload.offsets[at], place, named=True, index=index), rejected, data)
+        return Work(None, rejected, data)
 
 
 class BatchTask(LaneTask):
     """Base of a task that is called once per batch: `@app.task(base=BatchTask)`. What it returns is ignored.
 
     An exception fails the batch; `RecordFailed(record, reason)` says from which record on; `batch.fail(record, reason)`
-    rejects one record for good.
+    rejects one record for good. Records that the pipeline's `decode` cannot read are not in the batch.
+
+    A pipeline's `on_failed` task is a BatchTask too. It gets the records that are given up, as Kafka delivered them
+    (without `data`), with the reasons in `batch.failures`, and returns "dead_letter", "skip" or "stop" for each: one
+    word for all, a sequence of words in the batch's order, or a mapping of offsets to words that names each record. If
+    it raises (`self.retry()` too) or returns anything else, all of them go to the dead letter topic.
     """
 
-    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery) -> Work:
+    def decide(self, batch: Batch, call: Call) -> object:
+        """What the task returns for the batch."""
+        return call(batch)
+
+    def work(self, payload: Payload, place: Place, call: Call, delivery: Delivery, decode: Decode | None) -> Work:
         """The batches one after the other, until one fails."""
         rejected: list[Rejection] = []
         for header, records in payload.batches():
-            if not records:
-                continue
-            batch = Batch(
-                records,
-                topic=payload.header.topic,
-                partition=payload.header.partition,
-                lane=payload.header.lane,
-                first_offset=header.first,
-                last_offset=header.last,
-                id=payload.header.chain,
-                attempt=payload.header.attempt,
-                trigger=header.trigger,
-                token=payload.header.token,
-            )
-            delivery.check()
-            stop = _run_batch(call, batch, place)
-            rejected += [rejection(each.record.offset, each.reason, place) for each in batch.rejected]
-            if stop is not None:
-                return Work(stop, rejected)
+            given, halt = (records, None) if decode is None else decode_batch(records, decode, place, rejected)
+            stop = None
+            if given:
+                batch = batch_of(payload, header, given)
+                delivery.check()
+                stop = run_batch(call, batch, place, records)
+                rejected += rejected_by(batch, place, records, len(rejected))
+            if stop is not None or halt is not None:
+                return Work(stop or halt, rejected)
         return Work(rejected=rejected)
+
+
+def _records(payload: Payload, place: Place, decode: Decode | None, rejected: list[Rejection]) -> Iterable[Record]:
+    if decode is None:
+        return payload.records()
+    return chain.from_iterable(decoded(records, decode, place, rejected) for _, records in payload.batches())
 
 
 def _bind(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
     if not args and not kwargs:
         return run
     return lambda subject: run(subject, *args, **kwargs)
-
-
-def _run_batch(call: Call, batch: Batch, place: Place) -> Stop | None:
-    try:
-        call(batch)
-    except RecordFailed as error:
-        record = error.record
-        if any(record.offset == each.offset for each in batch):
-            return stop_at(error, record.offset, place, named=True)
-        return stop_at(error, batch[0].offset, place, named=False)
-    except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails the batch
-        return stop_at(error, batch[0].offset, place, named=len(batch) == 1)
-    return None

@@ -155,7 +155,7 @@ def test_no_secret_is_in_what_is_printed_of_a_bridge(shop: Shop) -> None:
 
 
 def test_the_package_has_the_public_names_and_nothing_else() -> None:
-    public = ["Batch", "BatchTask", "Bridge", "Record", "RecordFailed", "RecordTask", "Retry"]
+    public = ["Batch", "BatchTask", "Bridge", "Failed", "Record", "RecordFailed", "RecordTask", "Retry"]
     assert package.__all__ == public == dir(package)
     assert [getattr(package, name).__name__ for name in public] == public
     with pytest.raises(AttributeError, match="module 'bridge' has no attribute 'Pipeline'"):

@@ -47,6 +47,9 @@ def test_every_option_has_the_documented_default() -> None:
         "worker_heartbeat": 3.0,
         "max_timeouts": 2,
         "max_worker_losses": 3,
+        "brake_limit": 600.0,
+        "brake_lanes": 3,
+        "dead_letter_profile": "kafka",
     }
 
 
