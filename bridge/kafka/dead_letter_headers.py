@@ -79,9 +79,10 @@ def letter_headers(tp: TopicPartition, letter: Letter, sender: Sender, omitted: 
     first, then the message."""
     replays = replays_of(letter.row[HEADERS])
     headers = _all_headers(tp, letter, sender, omitted, replays)
-    for name in ("traceback", "message"):
+    for name, copies in (("traceback", 2 if sender.profile == "spring" else 1), ("message", 1)):
         if (excess := _size(headers) - ADDED_BYTES) > 0:
-            headers = _all_headers(tp, letter := _shortened(letter, name, excess), sender, omitted, replays)
+            letter = _shortened(letter, name, -(-excess // copies))
+            headers = _all_headers(tp, letter, sender, omitted, replays)
     return headers
 
 

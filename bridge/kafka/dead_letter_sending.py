@@ -86,6 +86,22 @@ class AcknowledgedProducer:
 
         Raises BadKafkaOption when the client refuses the options.
         """
+        known_before = self._client is not None
+        found = self._send(records)
+        stale = [index for index, error in enumerate(found) if error is not None and code_of(error) in _STALE]
+        if stale and known_before:
+            self._throw_away()
+            for index, error in zip(stale, self._send([records[index] for index in stale]), strict=True):
+                found[index] = error
+        return found
+
+    def close(self, timeout: float) -> None:
+        """End the connections, within about `timeout` seconds."""
+        if self._client is not None:
+            self._client.flush(timeout)
+        self._throw_away()
+
+    def _send(self, records: Sequence[Outgoing]) -> list[KafkaError | None]:
         client = self._client = self._client or self._connect()
         self._last_error, fates = None, _Fates(len(records))
         deadline = time.monotonic() + self._timeout + _GRACE_S
@@ -95,16 +111,8 @@ class AcknowledgedProducer:
             self._is_spent = True
         found = fates.all(KafkaError(KafkaError._MSG_TIMED_OUT))
         if self._is_spent or any(error is not None and _is_fatal(error) for error in found):
-            self._throw_away(client)
+            self._throw_away()
         return [self._cause(error) for error in found]
-
-    def close(self, timeout: float) -> None:
-        """End the connections, within about `timeout` seconds."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.flush(timeout)
-            client.purge()
-            client.poll(0)
 
     def _produce(self, client: ck.Producer, index: int, record: Outgoing, fates: _Fates, deadline: float) -> None:
         while True:
@@ -134,10 +142,11 @@ class AcknowledgedProducer:
         except KafkaException as error:
             raise refused_option(error, self._settings) from error
 
-    def _throw_away(self, client: ck.Producer) -> None:
-        client.purge()
-        client.poll(0)
-        self._client = None
+    def _throw_away(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.purge()
+            client.poll(0)
 
     def _on_error(self, error: KafkaError) -> None:
         if _is_fatal(error):
@@ -151,6 +160,8 @@ class AcknowledgedProducer:
         return self._last_error or error if is_timeout else error
 
 
+#: the client goes by what it has known of the topic for minutes: a new one looks anew
+_STALE = frozenset({"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC"})
 _TIMEOUTS = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "_PURGE_QUEUE", "_PURGE_INFLIGHT"})
 
 

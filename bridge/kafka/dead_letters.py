@@ -118,6 +118,13 @@ class DeadLetterProducer:
         self._partitions[topic] = count, self._clock() + _REMEMBER_S
         return count
 
+    def _is_missing(self, topic: str) -> bool:
+        try:
+            return bool(self._admin.missing_topics([topic]))
+        except KafkaUnavailable as unknown:
+            logger.debug("whether %s exists is not known: %s", topic, unknown, extra={"action": "dead_letter"})
+            return False
+
     def _missing(self, tp: TopicPartition, topic: str, partitions: int) -> str:
         user = self._settings.kafka.get("sasl.username", "")
         unseen = f", or {user!r} may not Describe it" if user else ""
@@ -127,12 +134,11 @@ class DeadLetterProducer:
         )
 
     def _failed(self, tp: TopicPartition, topic: str, error: KafkaError) -> DeadLetterFailed:
+        if code_of(error) in _PERHAPS_MISSING and self._is_missing(topic):
+            return DeadLetterFailed(self._missing(tp, topic, 0))
         known = explain(error, self._settings)
-        remedy = _REMEDIES.get(known.code, known.remedy).format(
-            topic=topic,
-            user=self._settings.kafka.get("sasl.username", ""),
-            create=create_command(self._settings, topic, 0),
-        )
+        user = self._settings.kafka.get("sasl.username", "")
+        remedy = _REMEDIES[known.code].format(topic=topic, user=user) if known.code in _REMEDIES else known.remedy
         return DeadLetterFailed(f"dead letters of {tp} cannot be written to {topic}: {replace(known, remedy=remedy)}")
 
 
@@ -186,11 +192,12 @@ class _Draft:
 
 _TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 
+#: a topic that is deleted while it is written to is at first only silent
+_PERHAPS_MISSING = frozenset({"_MSG_TIMED_OUT", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
+
 _REMEDIES = {
     "TOPIC_AUTHORIZATION_FAILED": "grant sasl.username={user!r} Write and Describe on the topic {topic}",
     "CLUSTER_AUTHORIZATION_FAILED": "grant sasl.username={user!r} IdempotentWrite on the cluster",
-    "UNKNOWN_TOPIC_OR_PART": "create it, if it is gone: {create}",
-    "_UNKNOWN_TOPIC": "create it, if it is gone: {create}",
     "_UNKNOWN_PARTITION": "the topic has fewer partitions than before: was it created anew?",
     "NOT_ENOUGH_REPLICAS": "fewer brokers hold {topic} than its min.insync.replicas wants: bring them back",
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND": "fewer brokers hold {topic} than its min.insync.replicas wants",
