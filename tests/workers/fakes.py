@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -11,13 +12,20 @@ from bridge.entries import Heartbeat, Outcome
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import ClaimAnswer
 from bridge.ledger.payload import BatchHeader, Carried, Payload, PayloadHeader, decode, encode
-from bridge.records import Row, TopicPartition
+from bridge.ledger.notices import ErrorNotice
+from bridge.records import Decode, Retry, Row, TopicPartition
 from bridge.workers.installed import WorkerSettings
+from bridge.workers.rules import TopicRules
 
 SETTINGS = WorkerSettings(
     group_id="g", ledger_url="redis://nowhere:1/0", link_timeout=5.0, claim_timeout=0.2, worker_timeout=15.0
 )
 TP = TopicPartition("numbers", 0)
+
+
+def ruled(retry: Retry | None = None, decode: Decode | None = None) -> WorkerSettings:
+    """The settings of a worker of a pipeline with these options."""
+    return replace(SETTINGS, rules_of=lambda topic: TopicRules(retry or Retry(), decode))
 
 
 def payload(rows: Sequence[Row], *, links: int = 1, data: Sequence[object] | None = None, **about: Any) -> bytes:
@@ -32,6 +40,7 @@ def payload(rows: Sequence[Row], *, links: int = 1, data: Sequence[object] | Non
         links=links,
         batches=about.get("batches") or (BatchHeader(rows[0][0], about.get("last", rows[-1][0]), len(rows), "size"),),
         carried=about.get("carried", Carried()),
+        judged=about.get("judged"),
     )
     return encode(header, rows, data)
 
@@ -47,6 +56,7 @@ class FakeLedger:
         self.claims: list[tuple[str, str]] = []
         self.outcomes: list[Outcome] = []
         self.advanced: list[bytes | None] = []
+        self.reported: list[ErrorNotice] = []
 
     def claim(self, handle: Handle, worker: str, nonce: str) -> ClaimAnswer:
         self._trouble()
@@ -63,6 +73,11 @@ class FakeLedger:
         self._trouble()
         self.outcomes.append(outcome)
         return self.accepts
+
+    def report_error(self, handle: Handle, notice: ErrorNotice) -> bool:
+        self._trouble()
+        self.reported.append(notice)
+        return True
 
     def _trouble(self) -> None:
         if self.troubles:

@@ -4,7 +4,7 @@ import pytest
 
 from bridge.entries import Failure, Rejection
 from bridge.ledger.payload import Carried
-from bridge.workers.outcomes import Place, Stop, conclude
+from bridge.workers.outcomes import TRACEBACKS, Place, Stop, conclude
 
 LAST = Place(link=2, task="store", is_last=True, last=19)
 FIRST = Place(link=1, task="parse", is_last=False, last=19)
@@ -107,3 +107,30 @@ def test_a_rejection_of_a_record_that_the_link_did_not_get_is_no_rejection(offse
     outcome = conclude(OFFSETS, LAST, Carried(), None, reject(offset)).outcome
     assert outcome is not None
     assert outcome.kind == "ok"
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def at_length(offsets: range) -> list[Rejection]:
+    return [Rejection(offset, "r" * 1000, traceback="t" * 2000) for offset in offsets]
+
+
+def test_the_first_rejected_records_of_all_links_carry_a_traceback() -> None:
+    earlier, here = at_length(range(30, 60)), at_length(range(30))
+    conclusion = conclude(range(30), Place(2, "t", True, 59), Carried(None, tuple(earlier)), None, here)
+    assert conclusion.outcome is not None
+    with_traceback = [each.offset for each in conclusion.outcome.rejected if each.traceback]
+    assert with_traceback == list(range(TRACEBACKS))
+
+
+def test_what_is_carried_to_the_next_link_is_bounded_too() -> None:
+    carried = conclude(range(100), Place(1, "t", False, 99), Carried(), None, at_length(range(99))).carried
+    assert [each.offset for each in carried.rejected if each.traceback] == list(range(TRACEBACKS))
+
+
+@pytest.mark.parametrize(("count", "longest"), [(100, 1000), (1000, 262), (20_000, 100)])
+def test_the_more_records_are_rejected_the_shorter_their_reasons(count: int, longest: int) -> None:
+    outcome = conclude(range(count), Place(1, "t", True, count), Carried(), None, at_length(range(count))).outcome
+    assert outcome is not None
+    assert {len(each.reason) for each in outcome.rejected} == {longest}
