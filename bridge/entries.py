@@ -160,7 +160,7 @@ class LaneEntry:
     """One lane of a partition in the ledger. `chain` "" means that no chain was ever dispatched. Before
     `publish_after_ms` (the server's clock; 0: at once) nobody publishes its link, because the link id `superseded`, of
     the chain before it, may still be running. `judged` is the outcome that the chain, of an `on_failed` task, is asked
-    about."""
+    about; `disposing`: dead letters of the outcome may have been written already."""
 
     lane: int
     watermark: int = -1
@@ -175,6 +175,7 @@ class LaneEntry:
     publish_after_ms: int = 0
     superseded: str = ""
     judged: Outcome | None = None
+    disposing: bool = False
     seen: Seen = NOTHING_SEEN
 
     @property

@@ -210,7 +210,7 @@ class Dispatching:
             return
         self.stop_waiting(flight)
         if flight.is_hook and not lane.rules.on_failed:
-            self.set_fault(lane, link, "failed", "", "NoHook", "the pipeline has no on_failed task any more")
+            self.set_fault(lane, link, "not_registered", "", "NoHook", "the pipeline has no on_failed task any more")
             return
         if flight.links != flight.links_wanted(partition.rules):
             self._replace(partition, lane, now)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch, rows_bytes
 from bridge.core.effects import DeadLetter, Report, Settle, WriteDeadLetters
-from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, failure_of, judge, stall_wait
+from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, failure_of, give_up_reason, judge, stall_wait
 from bridge.core.flight import Flight
 from bridge.core.isolation import split
 from bridge.core.lane import Lane, Phase, Writing
@@ -46,11 +46,11 @@ class Disposing:
         """The lane keeps an outcome: give its rejected records up, judge what stopped the chain."""
         flight = lane.flight
         assert flight is not None
-        if _is_link_timeout(outcome):
+        if is_link_timeout(outcome) and (outcome.hook_error or not flight.is_hook):
             self._core.dispatching.supersede(
                 lane, link_id(lane.expect.chain, lane.expect.link), now, wait=TERMINATE_WAIT
             )
-        if flight.is_hook and outcome.hook_error and self._undecided(lane, outcome):
+        if flight.is_hook and outcome.hook_error and lane.rules.on_failed and not _is_decided(outcome):
             wait = stall_wait(lane.stalls)
             lane.stalls, lane.stalled = lane.stalls + 1, True
             lane.reason = f"on_failed {lane.rules.on_failed}: {outcome.hook_error} (asked again in {wait:.0f} s)"
@@ -60,7 +60,7 @@ class Disposing:
             first = outcome.rejected[0]
             lane.reason = f"record {first.offset} was rejected by {first.task}: {first.reason}"
             lane.last_error, lane.stalled = first.reason, False
-            lane.dispose(now)
+            lane.dispose(now + ADOPTED_WAIT if adopted and not flight.is_hook else now)
         else:
             self._judge(partition, lane, outcome, now, adopted=adopted)
 
@@ -72,8 +72,10 @@ class Disposing:
             lane.reason, lane.stalled, lane.stalls = "", False, 0
             lane.go_on(now)
             return
-        if _was_asked(flight):
-            lane.stalled = False
+        if lane.begun or _was_asked(flight):
+            failure = failure_of(outcome)
+            lane.reason = give_up_reason(failure, outcome.next_offset, lane.counters.tries)
+            lane.last_error, lane.stalled = str(failure), False
             lane.dispose(now)
             return
         config = self._core.config
@@ -121,9 +123,9 @@ class Disposing:
             self._core.dispatching.set_timer(lane, ready_at)
             return
         self._core.dispatching.stop_waiting(flight)
-        if self._core.brake.holds(now):
+        if self._core.brake.holds(now) and not lane.begun:
             self._brake(partition, lane, outcome, now)
-        elif not outcome.rejected and not self._is_alone(lane, outcome):
+        elif not (outcome.rejected or lane.begun or self._is_alone(lane, outcome)):
             self._split(partition, lane, outcome, now)
         else:
             self._dispose(partition, lane, outcome, now)
@@ -157,16 +159,12 @@ class Disposing:
 
     # --- disposal ----------------------------------------------------------------------------------------------------
 
-    def _undecided(self, lane: Lane, outcome: Outcome) -> list[int]:
-        decided = {each.offset for each in outcome.decided}
-        return [offset for offset in outcome.at_stake if offset >= lane.watermark and offset not in decided]
-
     def _dispose(self, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
         flight = lane.flight
         assert flight is not None
         wanted = {offset for offset in outcome.at_stake if offset >= lane.watermark}
         rows = [row for row in flight.rows if row[OFFSET] in wanted]
-        if lane.rules.on_failed and rows and self._undecided(lane, outcome):
+        if lane.rules.on_failed and rows and not _is_decided(outcome):
             self._ask(partition, lane, outcome, rows, now)
             return
         if outcome.hook_error:
@@ -182,12 +180,19 @@ class Disposing:
                 self._report("warning", "skipped", f"record {row[OFFSET]} is skipped: {_why(lane, row)}", lane)
         letters = tuple(_letter(lane, row) for row, action in chosen if action == "dead_letter")
         upto = outcome.next_offset if outcome.rejected else outcome.next_offset + 1
-        lane.writing = Writing(self._next_number(), upto, len(letters))
+        lane.writing = Writing(self._next_number(), upto, len(letters), lane.reason)
         if letters:
             topic = lane.rules.dead_letters_of(lane.tp.topic)
             self._core.emit(
                 WriteDeadLetters(
-                    lane.tp, partition.serial, partition.owner, lane.index, lane.writing.number, topic, letters
+                    tp=lane.tp,
+                    serial=partition.serial,
+                    owner=partition.owner,
+                    lane=lane.index,
+                    number=lane.writing.number,
+                    chain=lane.expect.chain,
+                    topic=topic,
+                    letters=letters,
                 )
             )
         else:
@@ -202,7 +207,7 @@ class Disposing:
         """What is disposed of is finished: first here, so that a ledger that was emptied is told, then there."""
         assert lane.writing is not None
         lane.finish_below(lane.writing.upto)
-        partition.advance()
+        self._core.settle_down(partition, (lane,), now)
         number, upto = lane.writing.number, lane.writing.upto
         chain, base = lane.expect.chain, partition.position
         self._core.emit(Settle(lane.tp, partition.serial, partition.owner, lane.index, number, chain, upto, base))
@@ -240,11 +245,10 @@ class Disposing:
             return
         assert lane.writing is not None
         topic = lane.rules.dead_letters_of(lane.tp.topic)
+        lane.reason, lane.stalled = lane.writing.why, False
         text = f"{lane.writing.letters} dead letter(s) written to {topic}: {lane.reason}"
-        lane.stalled = False
         self._report("error", "dead_letter", text, lane)
         self._settle(partition, lane, now)
-        self._core.settle_down(partition, (lane,), now)
 
     def settled(self, event: ev.Settled, now: float) -> None:
         """The ledger knows what is finished: the rest of the batch goes on."""
@@ -257,7 +261,7 @@ class Disposing:
             return
         assert lane.flight is not None
         assert lane.outcome is not None
-        lane.writing = None
+        lane.writing, lane.begun = None, False
         lane.outcome = replace(lane.outcome, rejected=())
         if lane.watermark > lane.flight.last:
             lane.finish_flight(lane.watermark)
@@ -274,7 +278,12 @@ def _was_asked(flight: Flight) -> bool:
     return flight.judged is not None and not flight.judged.rejected
 
 
-def _is_link_timeout(outcome: Outcome) -> bool:
+def _is_decided(outcome: Outcome) -> bool:
+    """The on_failed task has said what is done with the records at stake: with all that the log still had."""
+    return any(each.offset in outcome.at_stake for each in outcome.decided)
+
+
+def is_link_timeout(outcome: Outcome) -> bool:
     """The link that reported this may still be running."""
     failure = outcome.failure
     if outcome.hook_error:

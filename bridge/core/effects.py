@@ -147,14 +147,15 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class WriteDeadLetters:
-    """Produce these dead letters to `topic`, if the ledger still names this owner, and wait for the broker's
-    acknowledgement of each. Answer: DeadLettersWritten. `number` tells one writing of a lane from another."""
+    """Ledger step *dispose* (owner and chain checked), then produce these dead letters to `topic` and wait for the
+    broker's acknowledgement of each. Answer: DeadLettersWritten. `number` tells one writing of a lane from another."""
 
     tp: TopicPartition
     serial: int
     owner: Owner
     lane: int
     number: int
+    chain: str
     topic: str
     letters: tuple[DeadLetter, ...]
 

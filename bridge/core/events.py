@@ -202,7 +202,7 @@ class ErrorHeard:
 @dataclass(frozen=True, slots=True)
 class DeadLettersWritten:
     """The broker has acknowledged all letters of WriteDeadLetters `number`. `is_owner` False: nothing was written,
-    somebody else owns the partition."""
+    somebody else owns the partition, or the lane does not hold that chain's outcome."""
 
     tp: TopicPartition
     serial: int

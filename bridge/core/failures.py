@@ -94,9 +94,7 @@ def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *,
     }[counted]
     tries = getattr(after, counted)
     if is_split(after, counted) or tries >= allowed or not failure.retryable:
-        return Decision(
-            Verdict.GIVE_UP, after, 0.0, _give_up_reason(failure, outcome.next_offset, max(tries, after.tries))
-        )
+        return Decision(Verdict.GIVE_UP, after, 0.0, give_up_reason(failure, outcome.next_offset, after.tries))
     wait = _wait(outcome, retry, counted, tries, roll)
     where = _where(failure, outcome.next_offset)
     return Decision(Verdict.TRY_AGAIN, after, wait, f"attempt {tries} of {allowed} failed at {where}: {failure}")
@@ -117,6 +115,7 @@ def _where(failure: Failure, offset: int) -> str:
     return f"offset {offset} in {failure.task}" if failure.task else f"offset {offset}"
 
 
-def _give_up_reason(failure: Failure, offset: int, tries: int) -> str:
+def give_up_reason(failure: Failure, offset: int, tries: int) -> str:
+    """Why the record at `offset` is given up, in words."""
     what = "not to be retried" if not failure.retryable else f"out of attempts ({tries})"
     return f"{_where(failure, offset)}, {what}: {failure}"

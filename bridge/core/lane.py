@@ -91,11 +91,12 @@ IN_FLIGHT = frozenset({Phase.RUNNING, Phase.ADOPTED})
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Records are being disposed of: what is under way, and the watermark when it is done."""
+    """Records are being disposed of: what is under way, the watermark when it is done, and why, in words."""
 
     number: int
     upto: int
-    letters: int = 0
+    letters: int
+    why: str
 
 
 class Lane:
@@ -121,6 +122,8 @@ class Lane:
         self.outcome: Outcome | None = None
         self.failed_chain = ""
         self.writing: Writing | None = None
+        #: an earlier owner may have written its dead letters: they are written again, the records do not run again
+        self.begun = False
         #: the ledger refused a dispatch: what the lane holds, this very chain perhaps, must be taken up first
         self.unsure = False
         #: the time for which a timer is set, and the weight that the partition has counted
@@ -290,7 +293,7 @@ class Lane:
         self.move(Signal.FINISH)
         self.flight = None
         self._raise_watermark(below)
-        self.outcome, self.failed_chain, self.writing = None, "", None
+        self.outcome, self.failed_chain, self.writing, self.begun = None, "", None, False
         self.stalls = 0
         self.reason, self.stalled, self.last_error = "", False, ""
 
@@ -300,7 +303,7 @@ class Lane:
         if self.phase not in (Phase.RETRYING, Phase.STOPPED):
             self.retry_at = now
         self.move(Signal.VANISH)
-        self.expect, self.writing = NOTHING_SEEN, None
+        self.expect, self.writing, self.begun = NOTHING_SEEN, None, False
 
     def adopt(self, entry: LaneEntry, now: float, reading: int) -> None:
         """Take up a chain that the ledger holds; the rows of its range are kept for a possible new attempt."""
@@ -315,6 +318,7 @@ class Lane:
         self.counters = entry.counters
         flight.attempt = 1 + entry.counters.tries
         self.expect, self.outcome, self.writing = entry.seen, None, None
+        self.begun = entry.disposing
         self.reason, self.stalled = "", False
         self.receive(rows, now)
 

@@ -273,7 +273,7 @@ class Partition:
     def is_history(self, entry: LaneEntry) -> bool:
         """Nothing of the lane's last chain is unfinished, and it runs nowhere."""
         outcome = entry.outcome
-        if outcome is not None and outcome.rejected:
+        if (unsettled := outcome or entry.judged) is not None and unsettled.rejected:
             return False  # the ledger takes no dispatch before they are settled
         if entry.reach < max(self.position, self.lanes[entry.lane].watermark):
             return outcome is not None or entry.claim is None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
+from bridge.core.disposing import is_link_timeout
 from bridge.core.failures import Limits
-from bridge.core.watch import LINK_TIMEOUT
 from bridge.records import OFFSET, PipelineRules, TopicPartition
 from tests.core.ledger import GROUP
 from tests.core.truth import Violation
@@ -46,6 +46,7 @@ class SimBridge:
                 buffer_bytes=world.mix.buffer_bytes,
                 in_flight_bytes=world.mix.in_flight_bytes,
                 limits=Limits(world.attempts, world.attempts),
+                brake_limit=world.mix.brake_limit,
                 seed=world.random.randrange(1 << 30),
             )
         )
@@ -282,12 +283,49 @@ class SimBridge:
 
         self._call(effect, step)
 
+    def _write(self, effect: ef.WriteDeadLetters) -> None:
+        """The owner is asked for in the ledger, then the broker takes the letters, or some of them, or is away."""
+        world = self.world
+
+        def produce() -> None:
+            if world.chance("letters", 0.2):
+                if world.random.random() < 0.5:
+                    world.truth.letter(effect)
+                self.deliver(ev.EffectFailed(effect, "the dead letter topic is away"))
+                return
+            world.truth.letter(effect)
+            world.soon(lambda: self.when_running(acknowledged))
+
+        def acknowledged() -> None:
+            world.truth.written(effect)
+            self.deliver(ev.DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=True))
+
+        def check() -> None:
+            if world.redis_is_down:
+                self.deliver(ev.EffectFailed(effect, "the ledger is away"))
+            elif world.ledger.dispose(effect.tp, effect.owner, effect.lane, effect.chain):
+                world.soon(lambda: self.when_running(produce))
+            else:
+                answer = ev.DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=False)
+                world.soon(lambda: self.deliver(answer))
+
+        world.soon(lambda: self.when_running(check))
+
+    def _settle(self, effect: ef.Settle) -> None:
+        world = self.world
+        world.truth.settled(effect, may_skip=world.policy in ("skip", "hook"))
+
+        def step() -> ev.Event:
+            accepted = world.ledger.settle(effect.tp, effect.owner, effect.lane, effect.chain, effect.upto, effect.base)
+            return ev.Settled(effect.tp, effect.serial, effect.lane, effect.number, accepted)
+
+        self._call(effect, step)
+
     def _set_fault(self, effect: ef.SetFault) -> None:
         def step() -> None:
             world = self.world
             if world.ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome):
-                failure = effect.outcome.failure
-                timed_out = failure is not None and failure.exception == LINK_TIMEOUT
+                timed_out = is_link_timeout(effect.outcome)
                 wait = 4.9 if timed_out else 0.0  # only a kill that is not confirmed in time is excused
                 world.after(wait, lambda: world.truth.declared_dead(effect.chain, effect.link))
             world.take_notices()
@@ -336,6 +374,8 @@ class SimBridge:
         ef.ChangeRule: _change_rule,
         ef.Dispatch: _dispatch,
         ef.PublishLink: _publish,
+        ef.WriteDeadLetters: _write,
+        ef.Settle: _settle,
         ef.SetFault: _set_fault,
         ef.ReadLanes: _read,
         ef.StartFetching: _start,

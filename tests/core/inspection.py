@@ -52,6 +52,10 @@ def check_lane(core: Core, partition: Partition, lane: Lane, now: float) -> None
         assert flight is not None
         assert partition.expected is not None
         due = lane.retry_at if partition.expected > flight.last else float("inf")
+    elif lane.phase is Phase.DISPOSING and lane.writing is None:
+        assert flight is not None
+        assert partition.expected is not None
+        due = max(lane.retry_at, flight.publish_after) if partition.expected > flight.last else float("inf")
     elif lane.phase in WITH_CHAIN and lane.phase is not Phase.DISPATCHING:
         assert flight is not None
         due = flight.publish_after or float("inf")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bridge.core.effects import Dispatch
-from bridge.entries import Failure, Rejection
+from bridge.entries import Failure, Outcome, Rejection
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import ClaimAnswer, DispatchCommand
 from bridge.ledger.notices import Notice
@@ -28,6 +28,7 @@ class Payload:
     last: int
     carried: Failure | None = None
     rejected: tuple[Rejection, ...] = ()
+    judged: Outcome | None = None
 
 
 class Ledger(LedgerModel):
@@ -83,9 +84,10 @@ class Ledger(LedgerModel):
             effect.expect,
             effect.base,
             effect.counters,
-            self.put(Payload(effect.rows, chain.last)),
+            self.put(Payload(effect.rows, chain.last, judged=effect.judged)),
             effect.publish_after_s,
             effect.rule,
+            effect.judged,
         )
         return self.dispatch([command])[0]
 

@@ -20,15 +20,21 @@ class Mix:
     in_flight_bytes: int = 64 * 1024 * 1024
     value_bytes: int = 10
     attempts: int = 1000
+    #: what becomes of a record that is given up: words to draw from, `hook` for an on_failed task
+    policies: str = "stop"
+    #: seconds for which the outage brake may hold
+    brake_limit: float = 20.0
 
 
-def _mix(faults: str = "", **options: int | float) -> Mix:
+def _mix(faults: str = "", **options: str | int | float) -> Mix:
     return Mix(frozenset(faults.split()), **options)  # type: ignore[arg-type]
 
 
 GROUP_FAULTS = "kill move freeze pause grow"
 WORKER_FAULTS = "worker child taskfail unknown revoke"
 NOISE = "msgloss dup notice unsure lost commit"
+
+DISPOSED = "dead_letter skip hook stop"
 
 MIXES = {
     "calm": _mix(),
@@ -48,8 +54,21 @@ MIXES = {
     "poison": _mix("poison kill move worker", attempts=3),
     "poison and redis": _mix("poison flush rollback redis kill move", attempts=3),
     "reject": _mix("reject kill move"),
+    "given up": _mix(f"poison reject {GROUP_FAULTS} {NOISE}", attempts=3, policies=DISPOSED),
+    "unnamed": _mix(f"poison unnamed {GROUP_FAULTS} {NOISE}", attempts=2, policies=DISPOSED),
+    "killers": _mix("poison killer reject kill move notice lost", attempts=2, policies=DISPOSED),
+    "given up and redis": _mix(
+        "poison reject unnamed flush rollback redis lost kill move", attempts=2, policies=DISPOSED
+    ),
+    "hooks": _mix("poison reject unnamed hang worker unknown revoke kill move lost", attempts=2, policies="hook"),
+    "gaps in the answers": _mix("poison reject letters lost commit kill freeze", attempts=2, policies="dead_letter"),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
+    "everything given up": _mix(
+        f"poison reject unnamed {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} letters redis flush rollback rule retention",
+        attempts=4,
+        policies=DISPOSED,
+    ),
 }
 
 #: mean virtual seconds between two faults of a kind

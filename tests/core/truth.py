@@ -7,12 +7,12 @@ finished records above the committed offset.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from bridge.core.commits import read_metadata
-from bridge.core.effects import CommitEntry, Dispatch
+from bridge.core.effects import CommitEntry, Dispatch, Settle, WriteDeadLetters
 from bridge.core.lanes import lane_count, lane_of
 from bridge.entries import Outcome, Owner
 from bridge.records import OFFSET, Row, TopicPartition
@@ -58,6 +58,11 @@ class Truth:
     #: the lane rule that the ledger named last
     rules: dict[TopicPartition, str] = field(default_factory=dict)
     links: int = 1
+    may_give_up: Callable[[TopicPartition, int], bool] = lambda tp, offset: False
+    #: the dead letters that a broker has taken, and those whose acknowledgement was heard
+    letters: Counter[tuple[TopicPartition, int]] = field(default_factory=Counter)
+    acknowledged: dict[TopicPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
+    skipped: int = 0
     max_running: int = 0
     _open: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
     _lanes: dict[Place, tuple[int, list[int]]] = field(default_factory=dict)
@@ -108,6 +113,8 @@ class Truth:
             self.old_chains.add(effect.chain.id)
             self.may_repeat[tp].update(rows)
         for offset in self.lane_offsets(place):
+            if effect.judged is not None and offset >= rows[0]:
+                break
             if offset < rows[0] and not self.is_done(tp, offset):
                 raise Violation(f"P2: {effect.chain.id} dispatched before {offset} was finished")
             if rows[0] <= offset <= rows[-1] and offset not in rows and not self.is_done(tp, offset):
@@ -116,6 +123,32 @@ class Truth:
             if offset in self.finished[tp] and offset not in self.may_repeat[tp]:
                 raise Violation(f"P4: finished record {offset} dispatched again in {effect.chain.id}")
         self.current[place] = effect.chain.id
+
+    def letter(self, effect: WriteDeadLetters) -> None:
+        """The broker has taken dead letters."""
+        for letter in effect.letters:
+            offset = letter.row[OFFSET]
+            if not self.may_give_up(effect.tp, offset):
+                raise Violation(f"P6: {offset} is dead-lettered, nothing was wrong with it: {letter}")
+            self.letters[effect.tp, offset] += 1
+
+    def written(self, effect: WriteDeadLetters) -> None:
+        """The bridge hears that the broker has taken them."""
+        for letter in effect.letters:
+            self.finished[effect.tp].add(letter.row[OFFSET])
+            self.acknowledged[effect.tp].add(letter.row[OFFSET])
+
+    def settled(self, effect: Settle, *, may_skip: bool) -> None:
+        """The bridge counts everything below as finished."""
+        tp = effect.tp
+        for offset in self.lane_offsets(self.place(tp, effect.lane)):
+            if offset >= effect.upto:
+                break
+            if not self.is_done(tp, offset):
+                if not (may_skip and self.may_give_up(tp, offset)):
+                    raise Violation(f"P1: {tp} settled below {effect.upto}, but {offset} is not disposed of")
+                self.skipped += 1
+                self.finished[tp].add(offset)
 
     def claim(self, execution: Execution) -> None:
         """The ledger has let a worker in."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.core import events as ev
-from bridge.entries import Failure, Heartbeat, Outcome, OutcomeKind, Rejection, link_id
+from bridge.entries import Decided, Failure, Heartbeat, Outcome, OutcomeKind, Rejection, link_id
 from bridge.ledger.handle import Handle
-from bridge.records import OFFSET, Row, TopicPartition
+from bridge.records import OFFSET, Action, Row, TopicPartition
 from tests.core.ledger import GROUP, Payload
 from tests.core.truth import Execution
 
 if TYPE_CHECKING:
     from tests.core.world import World
 
-TASK = "task"
+TASK, HOOK = "task", "hook"
 
 
 class Message(NamedTuple):
@@ -82,7 +82,7 @@ class SimWorker:
         if self.alive and not self.mute and not world.redis_is_down:
             links = (self.job.message.id,) if self.job is not None else ()
             world.ledger.write_heartbeat(
-                Heartbeat(self.id, self.id, world.pool, ("lane-0",), (TASK,), links), expiry_s=10.0
+                Heartbeat(self.id, self.id, world.pool, ("lane-0",), (TASK, HOOK), links), expiry_s=10.0
             )
 
     def die(self) -> None:
@@ -179,14 +179,48 @@ class SimWorker:
         assert job.execution is not None
         assert job.payload is not None
         self.world.truth.end(job.execution)
-        result = self._result(job.message, job.payload)
+        if "killer" in self.world.mix.faults and job.payload.judged is None and self._poison(job) is not None:
+            self.lose_child("FAILURE", "WorkerLostError", "exited with SIGKILL")
+            return
+        if job.payload.judged is not None:
+            self._answer(job, self._decide(job.payload.judged))
+            return
+        result = self._result(job, job.payload)
         self._report(job, result)
 
-    def _result(self, message: Message, payload: Payload) -> Result:
-        world, rows = self.world, payload.rows
+    def _poison(self, job: Job) -> int | None:
+        """The first poisoned record that the job has in hand."""
+        assert job.payload is not None
+        tp = job.message.tp
+        return next((row[OFFSET] for row in job.payload.rows if (tp, row[OFFSET]) in self.world.poison), None)
+
+    def _decide(self, judged: Outcome) -> Outcome:
+        """What the on_failed task says."""
+        draw = self.world.random
+        words: tuple[Action, ...] = ("dead_letter", "dead_letter", "skip", "stop" if draw.random() < 0.1 else "skip")
+        decided = tuple(Decided(offset, draw.choice(words)) for offset in judged.at_stake)
+        return replace(judged, decided=(*judged.decided, *decided))
+
+    def _answer(self, job: Job, outcome: Outcome) -> None:
+        """The on_failed task reports."""
+        world = self.world
+        if world.redis_is_down:
+            self._next(lambda same: self._answer(same, outcome), 0.5)
+            return
+        world.ledger.complete(job.message.handle, self.id, job.nonce, outcome)
+        world.take_notices()
+        if world.chance("lost", 0.03):
+            self._next(lambda same: self._answer(same, outcome), 0.5)
+        else:
+            self._done()
+
+    def _result(self, job: Job, payload: Payload) -> Result:
+        world, rows, message = self.world, payload.rows, job.message
         failure, rejected = payload.carried, list(payload.rejected)
-        bad = next((row[OFFSET] for row in rows if (message.tp, row[OFFSET]) in world.poison), None)
-        named = True
+        bad = self._poison(job)
+        named = "unnamed" not in world.mix.faults
+        if bad is not None and not named:
+            bad = rows[0][OFFSET]
         if bad is None and world.chance("taskfail", 0.15):
             named = world.random.random() < 0.6
             bad = world.random.choice(rows)[OFFSET] if named else rows[0][OFFSET]

@@ -47,6 +47,7 @@ class _Lane:
     publish_after_ms: int = 0
     superseded: str = ""
     judged: bytes = b""
+    disposing: bool = False
     payload: bytes | None = None
 
     @property
@@ -176,18 +177,23 @@ class LedgerModel:
         partition.raise_base(command.base)
         return "ok"
 
+    def dispose(self, tp: TopicPartition, owner: Owner, lane: int, chain: str) -> bool:
+        partition = self._owned(tp, owner)
+        held = None if partition is None else partition.lanes.get(lane)
+        if held is None or held.chain != chain or not held.outcome:
+            return False
+        held.disposing = True
+        return True
+
     def settle(self, tp: TopicPartition, owner: Owner, lane: int, chain: str, upto: int, base: int) -> bool:
         partition = self._owned(tp, owner)
         held = None if partition is None else partition.lanes.get(lane)
         if partition is None or held is None or held.chain != chain or not held.outcome:
             return False
-        held.unsettled = False
+        held.unsettled = held.disposing = False
         held.watermark = max(held.watermark, upto)
         partition.raise_base(base)
         return True
-
-    def is_owner(self, tp: TopicPartition, owner: Owner) -> bool:
-        return self._owned(tp, owner) is not None
 
     def keep(self, tp: TopicPartition, owner: Owner) -> bool:
         return self._owned(tp, owner) is not None
@@ -310,6 +316,7 @@ def _lane_entry(number: int, lane: _Lane) -> LaneEntry:
         counters=lane.counters,
         publish_after_ms=lane.publish_after_ms,
         superseded=lane.superseded,
+        disposing=lane.disposing,
         judged=decode_outcome(lane.judged) if lane.judged else None,
         seen=lane.seen if lane.chain else Seen(),
     )
