@@ -82,13 +82,13 @@ def serving(
 
 
 @contextmanager
-def one_worker(server: RedisServer, folder: Path, *command: str) -> Iterator[Serving]:
+def one_worker(server: RedisServer, folder: Path, *command: str, app: str = PLAIN) -> Iterator[Serving]:
     """A worker for several tests. While it lives no other may: lane queues of one Redis are the same for all groups."""
     group = f"{folder.name}-{os.getpid()}-{next(_numbers)}"
     with ExitStack() as stack:
         bridge = StandIn(server.url, group)
         stack.callback(bridge.close)
-        worker = _starter(stack, server.url, group, folder)(*command, "-n", bridge.hostname)
+        worker = _starter(stack, server.url, group, folder)(*command, "-n", bridge.hostname, app=app)
         heartbeat = worker.wait_until_alive(bridge.ledger, bridge.hostname)
         yield Serving(heartbeat.pool, worker, bridge, heartbeat.worker)
 

@@ -52,11 +52,11 @@ def rows(*values: bytes | int, first: int = 10) -> list[Row]:
 class StandIn:
     """The owner of one partition of a group."""
 
-    def __init__(self, url: str, group: str, broker: Celery | None = None) -> None:
+    def __init__(self, url: str, group: str, broker: Celery | None = None, topic: str = "numbers") -> None:
         self.client = connect(url)
         self.ledger = Ledger(self.client, group)
         self.group = group
-        self.tp = TopicPartition("numbers", 0)
+        self.tp = TopicPartition(topic, 0)
         self.bridge = f"bridge-{group}"
         self.app = broker or Celery("stand-in", broker=url)
         self.owner = self.ledger.assign(self.tp, self.bridge, 0).owner
@@ -72,16 +72,30 @@ class StandIn:
         """What the group's worker is to be called: heartbeats of all groups lie side by side."""
         return f"{self.group}@test"
 
-    def send(self, links: Sequence[Link], records: Sequence[Row], lane: int = 0, attempt: int = 1) -> Sent:
+    def send(
+        self,
+        links: Sequence[Link],
+        records: Sequence[Row],
+        lane: int = 0,
+        attempt: int = 1,
+        judged: Outcome | None = None,
+    ) -> Sent:
         """Dispatch and publish."""
-        sent = self.dispatch(links, records, lane, attempt)
+        sent = self.dispatch(links, records, lane, attempt, judged)
         self.publish(sent)
         return sent
 
-    def dispatch(self, links: Sequence[Link], records: Sequence[Row], lane: int = 0, attempt: int = 1) -> Sent:
-        """The ledger's step alone."""
+    def dispatch(
+        self,
+        links: Sequence[Link],
+        records: Sequence[Row],
+        lane: int = 0,
+        attempt: int = 1,
+        judged: Outcome | None = None,
+    ) -> Sent:
+        """The ledger's step alone; `judged`: the one link is asked about this outcome."""
         first, last, number = records[0][0], records[-1][0], next(_serial)
-        chain = f"{self.group}.numbers-0.{first}-{last}.{number}"
+        chain = f"{self.group}.{self.tp.topic}-0.{first}-{last}.{number}"
         header = PayloadHeader(
             topic=self.tp.topic,
             partition=self.tp.partition,
@@ -91,8 +105,10 @@ class StandIn:
             token=number,
             links=len(links),
             batches=(BatchHeader(first, last, len(records), "size"),),
+            judged=judged,
         )
-        self._settle(lane)
+        if judged is None:
+            self._settle(lane)
         before = self.entry(lane)
         answers = self.ledger.dispatch(
             [
@@ -108,6 +124,7 @@ class StandIn:
                     base=0,
                     counters=Counters(),
                     payload=encode(header, records),
+                    judged=judged,
                 )
             ]
         )

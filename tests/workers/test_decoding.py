@@ -341,7 +341,7 @@ def test_only_the_first_rejected_records_carry_a_traceback(app: Celery, bench: M
 # --- decoders of Confluent --------------------------------------------------------------------------------------------
 
 
-class Registered(Deserializer):  # type: ignore[misc]
+class Registered(Deserializer):
     """Called like the deserializers for Avro, JSON Schema and Protobuf: the value behind five bytes, a zero first."""
 
     def __init__(self) -> None:
