@@ -37,6 +37,7 @@ _CLAIM = Script("claim")
 _ADVANCE = Script("advance")
 _COMPLETE = Script("complete")
 _FAULT = Script("fault")
+_DISPOSE = Script("dispose")
 _SETTLE = Script("settle")
 _KEEP = Script("keep")
 _REPORT_ERROR = Script("report_error")
@@ -138,18 +139,19 @@ class Ledger:
         answers = run_all(self._client, sent)[1::2]
         return [self._heard(command, answer) for command, answer in zip(commands, answers, strict=True)]
 
+    def dispose(self, tp: TopicPartition, owner: Owner, lane: int, chain: str) -> bool:
+        """Dead letters of the chain's outcome are about to be written: until it is settled they may be in their topic.
+        May be repeated.
+
+        False: somebody else owns the partition, or the lane does not hold an outcome of that chain."""
+        return self._accepted(_DISPOSE.command((self._key(tp),), (*owner, lane, chain)))
+
     def settle(self, tp: TopicPartition, owner: Owner, lane: int, chain: str, upto: int, base: int) -> bool:
         """The rejected records of the chain's outcome, if it has any, are disposed of, and so is everything below
         `upto`: the watermark rises to it. May be repeated.
 
         False: somebody else owns the partition, or the lane does not hold an outcome of that chain."""
         return self._accepted(_SETTLE.command((self._key(tp),), (*owner, lane, chain, upto, base)))
-
-    def is_owner(self, tp: TopicPartition, owner: Owner) -> bool:
-        """Whether nobody has become the owner since: number and bridge are compared. Changes nothing."""
-        command: Command = ("HMGET", self._key(tp), "owner", "bridge")
-        number, bridge = run(self._client, command)
-        return number is not None and Owner(int(number), (bridge or b"").decode()) == owner
 
     def keep(self, tp: TopicPartition, owner: Owner) -> bool:
         """Put off the expiry of a partition that stands still (30 days after the owner's last step).

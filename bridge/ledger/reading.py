@@ -59,6 +59,7 @@ def _lane_entry(lane: int, values: Fields) -> LaneEntry:
         publish_after_ms=int(values.get(b"publish_after", b"0")),
         superseded=values.get(b"superseded", b"").decode(),
         judged=_outcome(values.get(b"judged", b""), settled=False),  # as it was asked about
+        disposing=b"disposing" in values,
         seen=Seen(chain, link, claim, blob),
     )
 

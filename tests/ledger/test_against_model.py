@@ -46,6 +46,9 @@ outcomes = st.builds(
     st.lists(st.builds(Rejection, offsets, st.just("bad")), max_size=1).map(tuple),
 )
 
+#: whether a chain is asked about the outcome that the lane has, about another one, or about none
+questions = st.sampled_from(("no", "yes", "other"))
+
 _groups = count()
 
 
@@ -129,10 +132,10 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         step = (tp, self.an_owner(data), *place, upto, base)
         assert self.real.settle(*step) == self.model.settle(*step)
 
-    @rule(tp=partitions, data=st.data())
-    def is_owner(self, tp: TopicPartition, data: st.DataObject) -> None:
-        owner = self.an_owner(data)
-        assert self.real.is_owner(tp, owner) == self.model.is_owner(tp, owner)
+    @rule(tp=partitions, data=st.data(), place=places)
+    def dispose(self, tp: TopicPartition, data: st.DataObject, place: tuple[int, str]) -> None:
+        step = (tp, self.an_owner(data), *place)
+        assert self.real.dispose(*step) == self.model.dispose(*step)
 
     @rule(tp=partitions, data=st.data())
     def keep(self, tp: TopicPartition, data: st.DataObject) -> None:
@@ -170,13 +173,31 @@ class LedgerAgainstModel(RuleBasedStateMachine):
 
     # --- those who know what they do, so that long lives are met, too ------------------------------------------------
 
-    @rule(tp=partitions, lane=lanes, data=st.data(), again=st.booleans(), asks=st.booleans())
+    @rule(tp=partitions, lane=lanes, data=st.data(), again=st.booleans(), asks=questions)
     def dispatch_what_comes_next(
-        self, tp: TopicPartition, lane: int, data: st.DataObject, again: bool, asks: bool
+        self, tp: TopicPartition, lane: int, data: st.DataObject, again: bool, asks: str
     ) -> None:
+        self.dispatch_next(tp, lane, data, again, asks)
+
+    @rule(tp=partitions, lane=lanes, outcome=outcomes, data=st.data(), asks=st.lists(questions, min_size=1, max_size=3))
+    def ask_about_an_outcome(
+        self, tp: TopicPartition, lane: int, outcome: Outcome, data: st.DataObject, asks: list[str]
+    ) -> None:
+        self.assign(tp, "me", 0)
+        self.dispatch_next(tp, lane, data, False, "no")
+        self.run_the_current(tp, lane, None, outcome, ends=True, again=False)
+        entry = self.real.read([tp])[tp]
+        for ledger in self.both:
+            assert ledger.dispose(tp, entry.owner, lane, entry.lanes[lane].chain)
+        for each in asks:
+            self.dispatch_next(tp, lane, data, False, each)
+            self.both_ledgers_read_the_same()
+
+    def dispatch_next(self, tp: TopicPartition, lane: int, data: st.DataObject, again: bool, asks: str) -> None:
         entry = self.real.read([tp])[tp]
         held = entry.lanes.get(lane, LaneEntry(lane))
-        seen, judged = held.seen, (held.judged or held.outcome) if asks else None
+        known = {"no": None, "yes": held.outcome or held.judged, "other": Outcome("failed", 7)}
+        seen, judged = held.seen, known[asks]
         chain = data.draw(st.sampled_from([name for name in CHAINS[lane] if name != seen.chain]))
         payload = chain.encode()
         command = DispatchCommand(
@@ -188,6 +209,11 @@ class LedgerAgainstModel(RuleBasedStateMachine):
     @rule(tp=partitions, lane=lanes, payload=payloads, outcome=outcomes, ends=st.booleans(), again=st.booleans())
     def run_the_current_link(
         self, tp: TopicPartition, lane: int, payload: bytes | None, outcome: Outcome, ends: bool, again: bool
+    ) -> None:
+        self.run_the_current(tp, lane, payload, outcome, ends=ends, again=again)
+
+    def run_the_current(
+        self, tp: TopicPartition, lane: int, payload: bytes | None, outcome: Outcome, *, ends: bool, again: bool
     ) -> None:
         current = self.real.read([tp])[tp].lanes.get(lane, LaneEntry(lane))
         worker, nonce = current.claim or ("w1", "n1")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.entries import NOBODY, LaneEntry, Owner
+from bridge.entries import LaneEntry, Owner
 from tests.ledger.story import FAILED, PARTIAL, TP, Story
 
 HOURS_AHEAD = int(time.time()) + 10_000
@@ -86,22 +86,6 @@ def test_offsets_beyond_what_a_lua_number_holds_stay_exact(story: Story, offset:
 
     entry = story.entry()
     assert (entry.base, entry.lanes[0].watermark, entry.lanes[1].watermark) == (offset, offset, offset)
-
-
-def test_an_owner_is_one_until_another_bridge_takes_over(story: Story) -> None:
-    story.own()
-    assert story.ledger.is_owner(TP, story.owner)
-    assert not story.ledger.is_owner(TP, Owner(story.owner.number, "other"))
-    assert not story.ledger.is_owner(TP, Owner(story.owner.number - 1, "me"))
-
-    own = story.taken_over()
-    assert not story.ledger.is_owner(TP, story.owner)
-    assert story.ledger.is_owner(TP, own)
-
-
-def test_nobody_owns_a_partition_that_the_ledger_does_not_know(story: Story) -> None:
-    assert not story.ledger.is_owner(TP, Owner(5, "me"))
-    assert not story.ledger.is_owner(TP, NOBODY)
 
 
 def test_clear_forgets_what_the_lanes_did_and_keeps_the_owner(story: Story) -> None:

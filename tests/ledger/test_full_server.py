@@ -45,6 +45,7 @@ def test_a_full_server_still_carries_chains_to_their_end(crowded: Story, full: C
     assert ledger.advance(crowded.handle(), "n", b"what the first link left")
     assert ledger.claim(crowded.handle(2), "w", "m") == (b"what the first link left", "")
     assert ledger.complete(crowded.handle(2), "w", "m", PARTIAL)
+    assert ledger.dispose(TP, crowded.owner, 0, "first")
     assert ledger.settle(TP, crowded.owner, 0, "first", 8, 8)
     assert (crowded.lane().outcome, crowded.lane().watermark) == (replace(PARTIAL, rejected=()), 8)
 

@@ -335,3 +335,48 @@ def test_a_rejection_alone_is_unsettled_too(story: Story) -> None:
     assert (story.lane().outcome, story.lane().watermark) == (rejected_last, 9)
     assert story.ledger.settle(TP, story.owner, 0, "first", 10, 10)
     assert story.lane().watermark == 10
+
+
+# --- dispose ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [PARTIAL, FAILED])
+def test_dead_letters_of_an_outcome_may_be_there_from_dispose_until_settle(story: Story, outcome: Outcome) -> None:
+    story.completed(outcome)
+    before = story.lane()
+    assert not before.disposing
+
+    for _ in range(2):  # the second time the answer was lost
+        assert story.ledger.dispose(TP, story.owner, 0, "first")
+    assert story.lane() == replace(before, disposing=True)
+
+    story.ledger.settle(TP, story.owner, 0, "first", 8, 8)
+    assert not story.lane().disposing
+
+
+def test_the_next_dispatch_has_no_dead_letters_yet(story: Story) -> None:
+    story.completed(FAILED)
+    story.ledger.dispose(TP, story.owner, 0, "first")
+
+    assert story.ledger.dispatch([story.command("second", expect=story.lane().seen)]) == ["ok"]
+    assert not story.lane().disposing
+
+
+def test_only_the_owner_disposes_and_only_of_an_outcome_of_the_lanes_own_chain(story: Story) -> None:
+    story.own()
+    assert not story.ledger.dispose(TP, story.owner, 0, "first")
+    story.claimed()
+    assert not story.ledger.dispose(TP, story.owner, 0, "first")
+    story.ledger.complete(story.handle(), "w", "n", FAILED)
+    assert not story.ledger.dispose(TP, story.owner, 0, "zeroth")
+
+    zombie, own = story.owner, story.taken_over()
+    for owner in (zombie, Owner(own.number, "me"), Owner(zombie.number, "other")):
+        assert not story.ledger.dispose(TP, owner, 0, "first")
+    assert not story.lane().disposing
+    assert story.ledger.dispose(TP, own, 0, "first")
+
+
+def test_nothing_is_disposed_of_in_a_ledger_that_was_emptied(story: Story) -> None:
+    assert not story.ledger.dispose(TP, Owner(5, "me"), 0, "first")
+    assert story.entry().lanes == {}
