@@ -126,11 +126,10 @@ def _disposing(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     if lane.stalled:
         return lane.reason
     if writing is None:
-        if core.brake.holds(now):
+        if core.brake.holds(now) and not lane.begun:
             return f"{lane.reason}; nothing is given up while the outage brake holds ({span(core.brake.ends_at - now)})"
-        if core.stopping:
-            return f"{lane.reason}; the bridge is stopping, the next owner gives it up"
-        return f"{lane.reason}; it is given up in {span(max(lane.retry_at, flight.publish_after) - now)}"
+        when = f"it is given up in {span(max(lane.retry_at, flight.publish_after) - now)}"
+        return f"{lane.reason}; {'the bridge is stopping, the next owner gives it up' if core.stopping else when}"
     if lane.watermark >= writing.upto:
         return f"{lane.reason}; it is disposed of, waiting for the ledger{_trouble(core)}"
     topic = lane.rules.dead_letters_of(lane.tp.topic)
