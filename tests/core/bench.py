@@ -7,7 +7,7 @@ A test says what happens in the world and looks at what the core wanted. Effects
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from bridge.core import effects as ef
@@ -15,11 +15,11 @@ from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
 from bridge.core.lane import Lane
 from bridge.core.partition import Partition
-from bridge.entries import Failure, Heartbeat, Outcome, Rejection
+from bridge.entries import Decided, Failure, FailureKind, Heartbeat, Outcome, Rejection
 from bridge.ledger.handle import Handle
-from bridge.records import PipelineRules, Retry, Row, TopicPartition
+from bridge.records import Action, PipelineRules, Retry, Row, TopicPartition
 from tests.core.inspection import check_commit, check_lane, check_memory
-from tests.core.ledger import GROUP, Ledger
+from tests.core.ledger import GROUP, Ledger, Payload
 
 TP = TopicPartition("t", 0)
 OTHER = TopicPartition("t", 1)
@@ -69,6 +69,8 @@ class Bench:
         self.effects: list[ef.Effect] = []
         self.beats: tuple[Heartbeat, ...] = ()
         self.redis_since = 0.0
+        #: the dead letters that the broker has acknowledged, with their topics
+        self.dead: list[tuple[str, ef.DeadLetter]] = beside.dead if beside else []
         self._nonce = 0
 
     # --- events in, effects out ------------------------------------------------------------------------------------
@@ -134,6 +136,13 @@ class Bench:
             case ef.Dispatch(tp, serial, _, chain):
                 said = ev.DispatchAnswer(self.ledger.dispatch_effect(effect))
                 answer = ev.Dispatched(tp, serial, chain.lane, chain.id, said)
+            case ef.Settle(tp, serial, owner, lane, number, chain_id, upto, base):
+                yes = self.ledger.settle(tp, owner, lane, chain_id, upto, base)
+                answer = ev.Settled(tp, serial, lane, number, yes)
+            case ef.WriteDeadLetters(tp, serial, owner, lane, number, chain_id, topic, letters):
+                yes = self.ledger.dispose(tp, owner, lane, chain_id)
+                self.dead += [(topic, letter) for letter in letters] if yes else []
+                answer = ev.DeadLettersWritten(tp, serial, lane, number, yes)
             case ef.ReadLanes(number, partitions):
                 found = self.ledger.read([tp for tp, _ in partitions])
                 entries = {tp: (serial, found[tp]) for tp, serial in partitions}
@@ -219,12 +228,42 @@ class Bench:
         failure = Failure(offset, "failed", True, 1, "store", "ValueError", message, **more)
         return self.complete(Outcome("failed", offset, failure), lane=lane, tp=tp)
 
-    def reject(self, *offsets: int) -> bool:
-        """The batch succeeds but for these records."""
-        last = self.ledger.read([TP])[TP].lanes[0].last
-        return self.complete(
-            Outcome("partial", last + 1, rejected=tuple(Rejection(o, "bad", 1, "store") for o in offsets))
-        )
+    def reject(self, *offsets: int, fails: int | None = None) -> bool:
+        """The batch succeeds but for these records; or up to the record at `fails`."""
+        next_offset, failure = self.ledger.read([TP])[TP].lanes[0].last + 1, None
+        if fails is not None:
+            next_offset, failure = fails, Failure(fails, "failed", True, 1, "store", "ValueError", "no")
+        rejected = tuple(Rejection(offset, "bad", 1, "store") for offset in offsets)
+        return self.complete(Outcome("partial", next_offset, failure, rejected))
+
+    def fail_all(self, message: str = "no", *, lane: int = 0, tp: TopicPartition = TP, **more: Any) -> bool:
+        """The batch fails and nobody knows which of its records is at fault."""
+        first = self._first(tp, lane)
+        failure = Failure(first, "failed", False, 1, "store", "ValueError", message, **more)
+        return self.complete(Outcome("failed", first, failure), lane=lane, tp=tp)
+
+    def fault(self, kind: FailureKind, exception: str = "", *, lane: int = 0, tp: TopicPartition = TP) -> None:
+        """The bridge gives the chain this outcome: Celery or the sweep has found out."""
+        entry = self.ledger.read([tp])[tp].lanes[lane]
+        worker = entry.claim.worker if entry.claim is not None else ""
+        self.core.dispatching.set_fault(self.lane(lane, tp), entry.link, kind, worker, exception or kind, "gone")
+        self.handle(ev.Tick())
+
+    def decide(self, *actions: Action, error: str = "", lane: int = 0, tp: TopicPartition = TP) -> bool:
+        """The on_failed task says what is done with each record that it was asked about."""
+        entry = self.ledger.read([tp])[tp].lanes[lane]
+        assert entry.judged is not None
+        offsets = [r[0] for r in self.payload(lane=lane, tp=tp).rows]
+        decided = tuple(Decided(offset, action) for offset, action in zip(offsets, actions, strict=True))
+        answer = replace(entry.judged, decided=(*entry.judged.decided, *decided), hook_error=error)
+        return self.complete(answer, lane=lane, tp=tp)
+
+    def payload(self, *, lane: int = 0, tp: TopicPartition = TP) -> Payload:
+        """What the lane's chain carries."""
+        return self.ledger.payload(self.ledger._lane(tp, lane).payload or b"")
+
+    def _first(self, tp: TopicPartition, lane: int) -> int:
+        return self.ledger.read([tp])[tp].lanes[lane].first
 
     def _current(self, tp: TopicPartition, lane: int) -> Handle:
         entry = self.ledger.read([tp])[tp].lanes[lane]
@@ -255,6 +294,10 @@ class Bench:
     def lane(self, index: int = 0, tp: TopicPartition = TP) -> Lane:
         """One of its lanes."""
         return self.partition(tp).lanes[index]
+
+    def dead_letters(self) -> list[tuple[int, str]]:
+        """Offset and disposition of every dead letter, in the order in which they were acknowledged."""
+        return [(letter.row[0], letter.disposition) for _, letter in self.dead]
 
     def committed(self, tp: TopicPartition = TP) -> int | None:
         """What the broker has for the partition."""

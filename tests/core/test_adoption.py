@@ -15,6 +15,7 @@ from tests.core.bench import KEY_0, KEY_1, RULES, TP, Bench, row
 
 TWO_LINKS = replace(RULES, tasks=("parse", "store"))
 KEYED = replace(RULES, order_by="key", lanes=2, batch_size=2)
+STOPS = replace(RULES, retry=Retry(1), on_exhausted="stop")
 
 
 def left_behind(rules: object = RULES) -> Bench:
@@ -132,30 +133,46 @@ def test_attempts_go_on_counting_across_owners() -> None:
         bench.wait(60)
         assert bench.lane().flight.attempt == number + 2  # type: ignore[union-attr]
     bench.fail(0)
-    assert bench.lane().phase is Phase.STOPPED
+    assert bench.dead_letters() == [(0, "exhausted")]
 
 
 def test_a_stopped_lane_stays_stopped_across_owners() -> None:
-    rules = replace(RULES, retry=Retry(1))
-    old = left_behind(rules)
+    old = left_behind(STOPS)
     old.fail(1)
     assert old.lane().phase is Phase.STOPPED
-    bench = successor(old, rules)
-    assert bench.lane().phase is Phase.STOPPED
-    assert bench.said("stopped") == ["offset 1 in store, out of attempts (1): ValueError: no"]
+    bench = successor(old, STOPS)
     bench.fetch(1, 2, 3)
     bench.wait(600)
+    assert bench.lane().phase is Phase.STOPPED
+    assert bench.said("stopped") == ["offset 1 in store, out of attempts (1): ValueError: no"]
     assert bench.batches() == []
     assert bench.committed() == 1
 
 
-def test_a_chain_with_rejected_records_stops_the_lane_at_the_first_of_them() -> None:
-    old = left_behind()
+def test_a_chain_with_rejected_records_stops_the_lane_at_the_first_of_them_where_that_is_the_policy() -> None:
+    old = left_behind(STOPS)
     old.reject(1)
-    bench = successor(old)
+    bench = successor(old, STOPS)
+    bench.fetch(1, 2)
+    bench.wait(5)
     assert bench.lane().phase is Phase.STOPPED
     assert bench.lane().reason == "record 1 was rejected by store: bad"
     assert bench.partition().position == 1
+
+
+def test_the_rejected_records_of_an_adopted_chain_are_dead_lettered_when_they_were_read_again() -> None:
+    old = left_behind()
+    old.silent = {ef.WriteDeadLetters}
+    old.reject(0, 2)
+    bench = successor(old)
+    bench.fetch(0, 1)
+    bench.wait(10)
+    assert bench.dead_letters() == []
+    bench.fetch(2, 3, 4)
+    assert bench.dead_letters() == [(0, "rejected"), (2, "rejected")]
+    assert bench.committed() == 3
+    bench.wait(1)
+    assert bench.batches() == [[3, 4]]
 
 
 def test_a_superseded_chain_is_not_published_before_its_time() -> None:
@@ -367,8 +384,7 @@ def test_redis_emptied_while_a_failed_batch_waits_keeps_its_pause() -> None:
 
 
 def test_redis_emptied_does_not_wake_a_stopped_lane() -> None:
-    rules = replace(RULES, retry=Retry(1))
-    bench = left_behind(rules)
+    bench = left_behind(STOPS)
     bench.fail(0)
     bench.ledger.flush()
     bench.partition().reassign("a test")
@@ -438,8 +454,7 @@ def test_a_chain_that_an_older_redis_let_run_again_has_the_outcome_it_had_last()
 
 
 def test_a_stopped_lane_takes_up_a_chain_that_an_older_ledger_shows() -> None:
-    rules = replace(RULES, retry=Retry(2, delay=0.0))
-    bench = left_behind(rules)
+    bench = left_behind(replace(STOPS, retry=Retry(2, delay=0.0)))
     bench.claim()
     saved = bench.ledger.save()
     bench.fail(0)

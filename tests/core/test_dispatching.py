@@ -126,18 +126,24 @@ def test_an_outcome_may_be_heard_before_the_dispatch_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome("failed", 0, Failure(0)), Outcome("failed", 0, Failure(0, retryable=False))]
+    ("failure", "phase"),
+    [
+        (Failure(0), Phase.RETRYING),
+        (Failure(0, retryable=False), Phase.DISPATCHING),  # the batch is split
+        (Failure(0, retryable=False, named=True), Phase.DISPOSING),
+    ],
 )
-def test_a_failure_may_be_heard_before_the_dispatch_is_answered(outcome: Outcome) -> None:
+def test_a_failure_may_be_heard_before_the_dispatch_is_answered(failure: Failure, phase: Phase) -> None:
     bench = Bench().assign()
-    bench.silent = {ef.Dispatch}
+    bench.silent = {ef.Dispatch, ef.WriteDeadLetters}
     bench.fetch(0, 1, 2)
     (effect,) = bench.kept
     assert isinstance(effect, ef.Dispatch)
     bench.ledger.dispatch_effect(effect)
-    bench.complete(outcome)
-    stopped = outcome.failure is not None and not outcome.failure.retryable
-    assert bench.lane().phase is (Phase.STOPPED if stopped else Phase.RETRYING)
+    bench.complete(Outcome("failed", 0, failure))
+    assert bench.lane().phase is phase
+    bench.handle(ev.Dispatched(TP, effect.serial, 0, effect.chain.id, ev.DispatchAnswer.OK))
+    assert bench.lane().phase is phase
 
 
 @pytest.mark.parametrize("arrived", [True, False])

@@ -1,4 +1,4 @@
-"""What happens to a batch that did not succeed: tried again in place, or the lane stops. Never skipped."""
+"""What happens to a batch that did not succeed: tried again in place, or given up. Never passed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.failures import Decision, Limits, Verdict, count, judge
 from bridge.core.lane import Phase
-from bridge.entries import Counters, Failure, FailureKind, Outcome, Rejection
-from bridge.records import Retry
-from tests.core.bench import TP, Bench
+from bridge.entries import Counters, Failure, FailureKind, Outcome
+from bridge.records import PipelineRules, Retry
+from tests.core.bench import RULES, TP, Bench
 
 RETRY = Retry(max_attempts=3, delay=1.0, max_delay=8.0, factor=2.0, jitter=0.5)
 LIMITS = Limits(max_timeouts=2, max_worker_losses=3)
@@ -40,7 +40,7 @@ def test_a_failure_is_tried_again_after_an_exponential_pause() -> None:
         counters = decision.counters
         waits.append(decision.wait)
     assert waits == [1.0, 2.0, 4.0, 8.0, 8.0]
-    assert counters == Counters(5, failures=5)
+    assert counters == Counters(5, failures=5, tries=5)
 
 
 def test_jitter_makes_the_pause_longer_by_its_fraction_at_most() -> None:
@@ -51,29 +51,29 @@ def test_a_pause_that_the_task_asked_for_is_kept() -> None:
     assert decide(replace(failed(), delay=33.0)).wait == 33.0
 
 
-def test_out_of_attempts_stops() -> None:
-    decision = decide(failed(), Counters(5, failures=2))
-    assert decision.verdict is Verdict.STOP
+def test_out_of_attempts_a_record_is_given_up() -> None:
+    decision = decide(failed(), Counters(5, failures=2, tries=2))
+    assert decision.verdict is Verdict.GIVE_UP
     assert decision.reason == "offset 5, out of attempts (3): no"
 
 
-def test_a_failure_that_is_not_to_be_retried_stops_at_once() -> None:
+def test_a_failure_that_is_not_to_be_retried_is_given_up_at_once() -> None:
     decision = decide(failed(retryable=False))
-    assert decision.verdict is Verdict.STOP
+    assert decision.verdict is Verdict.GIVE_UP
     assert decision.reason == "offset 5, not to be retried: no"
 
 
 def test_counters_start_anew_when_the_first_unfinished_offset_moves() -> None:
-    assert decide(failed(6), Counters(5, failures=2, losses=2)).counters == Counters(6, failures=1)
+    assert decide(failed(6), Counters(5, failures=2, losses=2, tries=4)).counters == Counters(6, failures=1, tries=1)
 
 
 @pytest.mark.parametrize(
     ("kind", "counters", "verdict"),
     [
         ("timeout", Counters(5, failures=9, timeouts=0), Verdict.TRY_AGAIN),
-        ("timeout", Counters(5, timeouts=1), Verdict.STOP),
+        ("timeout", Counters(5, timeouts=1), Verdict.GIVE_UP),
         ("worker_lost", Counters(5, failures=9, losses=1), Verdict.TRY_AGAIN),
-        ("worker_lost", Counters(5, losses=2), Verdict.STOP),
+        ("worker_lost", Counters(5, losses=2), Verdict.GIVE_UP),
     ],
 )
 def test_failures_timeouts_and_lost_workers_are_counted_apart(
@@ -92,28 +92,32 @@ def test_what_is_nobodys_fault_stalls_with_a_growing_pause_and_is_never_counted(
     assert decisions[0].counters == Counters(5, failures=1)
 
 
-def test_a_rejected_record_stops_the_lane_until_it_is_disposed_of() -> None:
-    decision = decide(Outcome("partial", 9, rejected=(Rejection(6, "not wanted", 1, "store"),)))
-    assert decision.verdict is Verdict.STOP
-    assert decision.reason == "record 6 was rejected by store: not wanted"
+def test_the_time_of_the_first_failure_is_kept_until_the_offset_moves() -> None:
+    first = decide(failed(at_ms=1000)).counters
+    second = decide(failed(at_ms=2000), first).counters
+    assert (first.since_ms, second.since_ms) == (1000, 1000)
+    assert decide(failed(6, at_ms=3000), second).counters.since_ms == 3000
 
 
 def test_an_outcome_that_says_nothing_counts_as_a_failure() -> None:
     decision = decide(Outcome("failed", 5))
-    assert decision.counters == Counters(5, failures=1)
+    assert decision.counters == Counters(5, failures=1, tries=1)
     assert "the chain ended without saying why" in decision.reason
 
 
 def test_counting_leaves_other_counters_alone() -> None:
-    assert count(Counters(5, 1, 1, 1), 5, "timeout") == Counters(5, 1, 2, 1)
-    assert count(Counters(4, 1, 1, 1), 5, "revoked") == Counters(5)
+    assert count(Counters(5, 1, 1, 1, tries=3), 5, Failure(5, "timeout")) == Counters(5, 1, 2, 1, tries=4)
+    assert count(Counters(4, 1, 1, 1, tries=3), 5, Failure(5, "revoked")) == Counters(5)
 
 
 # --- in place ---------------------------------------------------------------------------------------------------------
 
 
-def running() -> Bench:
-    bench = Bench().assign()
+STOPS = replace(RULES, on_exhausted="stop")
+
+
+def running(rules: PipelineRules = RULES) -> Bench:
+    bench = Bench(rules).assign()
     bench.fetch(*range(6))
     return bench
 
@@ -127,7 +131,7 @@ def test_a_failed_batch_is_tried_again_in_place_and_the_lane_waits() -> None:
     bench.wait(0.2)
     (again,) = bench.take(ef.Dispatch)
     assert [r[0] for r in again.rows] == [0, 1, 2]
-    assert (again.chain.attempt, again.counters) == (2, Counters(0, failures=1))
+    assert (again.chain.attempt, again.counters) == (2, Counters(0, failures=1, tries=1))
     bench.complete()
     assert bench.batches() == [[3, 4, 5]]
     assert bench.lane().last_error == ""
@@ -146,11 +150,11 @@ def test_what_is_finished_before_the_failed_record_does_not_run_again() -> None:
     (last,) = bench.take(ef.Dispatch)
     assert [r[0] for r in last.rows] == [2]
     assert last.chain.attempt == 2  # the first try of 2 was in the batch before
-    assert last.counters == Counters(2, failures=1)
+    assert last.counters == Counters(2, failures=1, tries=1)
 
 
-def test_out_of_attempts_the_lane_is_stopped_and_the_position_stays_below_the_record() -> None:
-    bench = running()
+def test_out_of_attempts_the_lane_stops_where_that_is_the_policy_and_the_position_stays_below_the_record() -> None:
+    bench = running(STOPS)
     for _ in range(3):
         bench.wait(60)
         bench.fail(0, "broken")
@@ -162,8 +166,8 @@ def test_out_of_attempts_the_lane_is_stopped_and_the_position_stays_below_the_re
     assert bench.committed() == 0
 
 
-def test_a_rejected_record_stops_its_lane_and_nothing_at_or_above_it_is_committed() -> None:
-    bench = running()
+def test_a_rejected_record_stops_its_lane_where_that_is_the_policy_and_nothing_from_it_on_is_committed() -> None:
+    bench = running(STOPS)
     bench.reject(1)
     assert bench.lane().phase is Phase.STOPPED
     assert bench.committed() == 1
@@ -171,11 +175,23 @@ def test_a_rejected_record_stops_its_lane_and_nothing_at_or_above_it_is_committe
     assert bench.batches() == [[0, 1, 2]]
 
 
+def test_out_of_attempts_a_record_is_dead_lettered_and_what_is_behind_it_goes_on() -> None:
+    bench = running()
+    for _ in range(3):
+        bench.wait(60)
+        bench.fail(1)
+    assert bench.dead_letters() == [(1, "exhausted")]
+    assert bench.committed() == 2
+    assert bench.batches() == [[0, 1, 2], [1, 2], [1, 2], [2]]
+    bench.complete()
+    assert bench.batches() == [[3, 4, 5]]
+
+
 def test_retry_counters_are_kept_in_the_ledger() -> None:
     bench = running()
     bench.fail(0)
     bench.wait(5)
-    assert bench.ledger.read([TP])[TP].lanes[0].counters == Counters(0, failures=1)
+    assert bench.ledger.read([TP])[TP].lanes[0].counters == Counters(0, failures=1, tries=1)
 
 
 # --- errors that Celery stores ----------------------------------------------------------------------------------------
@@ -191,8 +207,8 @@ def claimed() -> tuple[Bench, str]:
 @pytest.mark.parametrize(
     ("exception", "kind", "tried"),
     [
-        ("WorkerLostError", "worker_lost", Counters(0, losses=1)),
-        ("TimeLimitExceeded", "timeout", Counters(0, timeouts=1)),
+        ("WorkerLostError", "worker_lost", Counters(0, losses=1, tries=1)),
+        ("TimeLimitExceeded", "timeout", Counters(0, timeouts=1, tries=1)),
     ],
 )
 def test_a_killed_child_or_a_hard_time_limit_starts_a_new_attempt_at_once(
@@ -279,4 +295,4 @@ def test_the_same_error_heard_twice_starts_one_new_attempt() -> None:
     for _ in range(2):
         bench.handle(ev.ErrorHeard(link, "FAILURE", "WorkerLostError", "gone", "w1"))
     assert bench.batches() == [[0, 1, 2], [0, 1, 2]]
-    assert bench.lane().counters == Counters(0, losses=1)
+    assert bench.lane().counters == Counters(0, losses=1, tries=1)

@@ -14,7 +14,7 @@ from bridge.core.lanes import lane_count, lane_of
 from bridge.records import Retry
 from tests.core.bench import KEY_0, KEY_1, OTHER, RULES, TP, Bench, row
 
-KEYED = replace(RULES, order_by="key", lanes=2, batch_size=2, retry=Retry(1))
+KEYED = replace(RULES, order_by="key", lanes=2, batch_size=2, retry=Retry(1), on_exhausted="stop")
 
 
 def keyed(*records: tuple[int, bytes | None]) -> Bench:
@@ -187,11 +187,16 @@ def test_an_arrow_that_is_not_in_the_table_is_a_defect() -> None:
 def test_a_lane_in_flight_is_left_by_a_report_or_because_the_ledger_holds_something_else() -> None:
     for phase in IN_FLIGHT:
         signals = {signal for at, signal in TABLE if at is phase}
-        assert signals == {Signal.FINISH, Signal.FAIL, Signal.STOP, Signal.VANISH, Signal.ADOPT}
+        assert signals == {Signal.FINISH, Signal.FAIL, Signal.DISPOSE, Signal.VANISH, Signal.ADOPT}
 
 
-def test_only_a_free_or_a_retrying_lane_dispatches() -> None:
-    assert {phase for phase, signal in TABLE if signal is Signal.DISPATCH} == {Phase.FREE, Phase.RETRYING}
+def test_a_lane_dispatches_when_it_is_free_when_it_tries_again_and_to_ask_what_is_done_with_its_records() -> None:
+    dispatching = {phase for phase, signal in TABLE if signal is Signal.DISPATCH}
+    assert dispatching == {Phase.FREE, Phase.RETRYING, Phase.DISPOSING}
+
+
+def test_a_lane_stops_only_when_its_records_are_given_up() -> None:
+    assert {phase for phase, signal in TABLE if signal is Signal.STOP} == {Phase.DISPOSING}
 
 
 def test_a_stopped_lane_is_left_only_for_a_chain_that_the_ledger_holds() -> None:

@@ -83,8 +83,8 @@ def test_an_idle_partition_changes_at_the_end_of_its_log() -> None:
 
 
 def test_a_lane_that_is_stopped_below_the_barrier_holds_up_the_change() -> None:
-    rules = replace(ONE_LANE, retry=Retry(1))
-    bench = changed(rules, replace(KEYED, retry=Retry(1)))
+    stops = replace(KEYED, retry=Retry(1), on_exhausted="stop")
+    bench = changed(replace(ONE_LANE, retry=Retry(1)), stops)
     bench.fetch(*RECORDS)
     bench.fail(0)
     bench.wait(100)

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 
 from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
 from bridge.core.commits import write_metadata
-from bridge.core.effects import AskKafka, AssignOwner, ChangeRule, Commit, Dispatch, Effect, ReadLanes, Restore
+from bridge.core.effects import (
+    AskKafka,
+    AssignOwner,
+    ChangeRule,
+    Commit,
+    Dispatch,
+    Effect,
+    ReadLanes,
+    Restore,
+    WriteDeadLetters,
+)
+from bridge.core.failures import Limits
 from bridge.core.lane import Phase
 from bridge.core.lanes import lane_of
 from bridge.core.view import STATE, LaneView, PartitionView, view
 from bridge.core.words import WORDS, size, span
-from bridge.entries import Claim, Failure, Heartbeat, LaneEntry, Outcome, Owner, PartitionEntry, Seen
+from bridge.entries import Claim, Failure, Heartbeat, LaneEntry, Outcome, Owner, PartitionEntry, Rejection, Seen
 from bridge.records import PipelineRules, Retry, Row, TopicPartition
 
 TP = TopicPartition("test", 0)
 RULES = PipelineRules("numbers", tasks=("parse", "store"), batch_size=3, batch_timeout=1.0)
 ALONE = replace(RULES, tasks=("parse",), retry=Retry(max_attempts=2, delay=4.0, jitter=0.0))
 KEYED = replace(RULES, order_by="key", lanes=4)
+STOPS = replace(ALONE, retry=Retry(max_attempts=1), on_exhausted="stop")
+KEYED_STOPS = replace(KEYED, retry=Retry(max_attempts=1), on_exhausted="stop")
 
 BIG = b"x" * 9000
 
@@ -28,14 +42,14 @@ BIG = b"x" * 9000
 class World:
     """A core with the answers of a calm world; `answers` says which effects are answered at all."""
 
-    def __init__(self, rules: PipelineRules = RULES, **config: int) -> None:
+    def __init__(self, rules: PipelineRules = RULES, **config: Any) -> None:
         self.core = Core(
             CoreConfig(
                 "group",
                 lambda topic: rules,
-                lambda tp, lane, link: f"lane-{lane}",
+                lambda tp, lane, link: f"{'lane' if link else 'hook'}-{lane}",
                 frozen_after=10_000.0,
-                **config,  # type: ignore[arg-type]
+                **config,
             )
         )
         self.now = 100.0
@@ -43,6 +57,7 @@ class World:
         self.committed: tuple[int | None, str] = (None, "")
         self.silent: set[type] = set()
         self.dispatches: list[Dispatch] = []
+        self.letters: list[WriteDeadLetters] = []
         self.last_reading = 0
 
     def handle(self, event: ev.Event) -> None:
@@ -57,6 +72,8 @@ class World:
             self.last_reading = effect.number
         if isinstance(effect, Dispatch):
             self.dispatches.append(effect)
+        if isinstance(effect, WriteDeadLetters):
+            self.letters.append(effect)
         if type(effect) in self.silent:
             return []
         match effect:
@@ -92,6 +109,11 @@ class World:
         """The chain dispatched last, or that one, reports."""
         chain = (dispatch or self.dispatches[-1]).chain
         self.handle(ev.OutcomeHeard(TP, chain.lane, Seen(chain.id, 1, "w n", b"o"), outcome))
+
+    def acknowledge(self) -> None:
+        """The broker has acknowledged the dead letters written last."""
+        effect = self.letters[-1]
+        self.handle(ev.DeadLettersWritten(TP, effect.serial, effect.lane, effect.number, True))
 
     def sweep(self, *entries: LaneEntry, beats: tuple[Heartbeat, ...] = ()) -> None:
         """The ledger is read and holds these lanes."""
@@ -129,7 +151,7 @@ def key_of(lane: int) -> bytes:
 
 
 def failure(offset: int, kind: str = "failed", message: str = "boom") -> Outcome:
-    return Outcome("failed", offset, Failure(offset, kind, exception="ValueError", message=message))  # type: ignore[arg-type]
+    return Outcome("failed", offset, Failure(offset, kind, named=True, exception="ValueError", message=message))  # type: ignore[arg-type]
 
 
 def test_every_phase_has_a_state_and_words() -> None:
@@ -441,7 +463,7 @@ def test_a_chain_that_the_ledger_forgot_goes_again() -> None:
 
 
 def test_a_stopped_lane_says_why_since_when_and_what_is_not_committed() -> None:
-    world = World(replace(ALONE, retry=Retry(max_attempts=1)))
+    world = World(STOPS)
     world.assign()
     world.fetch(row(0), row(1), row(2), row(3))
     world.report(failure(1))
@@ -453,14 +475,119 @@ def test_a_stopped_lane_says_why_since_when_and_what_is_not_committed() -> None:
     )
 
 
-def test_a_stopped_lane_whose_records_are_not_read_again_yet_says_so_without_an_offset() -> None:
-    world = World(replace(ALONE, retry=Retry(max_attempts=1)))
+def test_a_stopped_lane_that_holds_no_record_says_so_without_an_offset() -> None:
+    world = World(STOPS)
+    world.assign()
+    world.fetch(row(0), row(1), row(2))
+    world.report(failure(1))
+    world.core.partitions[TP].lanes[0].skip_below(3, world.now)  # another owner has finished them meanwhile
+    assert world.state() == "stopped"
+    assert "; nothing behind it is committed, " in world.lane.reason
+
+
+# --- records that are given up
+
+
+def given_up(**config: Any) -> World:
+    """Record 1 is out of attempts; its dead letter is written, or not."""
+    world = World(replace(ALONE, retry=Retry(max_attempts=1)), **config)
+    world.assign()
+    world.fetch(row(0), row(1), row(2), row(3))
+    world.report(failure(1))
+    return world
+
+
+def test_a_lane_that_waits_for_a_dead_letter_names_the_topic() -> None:
+    world = given_up()
+    assert (world.lane.state, world.lane.in_flight, world.lane.last_error) == ("retrying", None, "ValueError: boom")
+    assert world.lane.reason == (
+        "offset 1, out of attempts (1): ValueError: boom; waiting until test.dlq has acknowledged its dead letter"
+    )
+    assert (world.partition.position, world.partition.blocked) == (1, False)
+
+
+def test_a_lane_whose_dead_letter_cannot_be_written_is_stalled_and_says_why() -> None:
+    world = given_up()
+    world.handle(ev.EffectFailed(world.letters[0], "test.dlq: no such topic"))
+    assert world.state() == "stalled"
+    assert (
+        world.lane.reason == "test.dlq: no such topic (tried again until it answers; the lane waits, nothing is lost)"
+    )
+
+
+def test_a_lane_whose_dead_letter_is_acknowledged_waits_for_the_ledger() -> None:
+    world = given_up()
+    world.handle(ev.EffectFailed(world.letters[0], "test.dlq: no such topic"))
+    world.acknowledge()
+    assert world.state() == "retrying"
+    assert world.lane.reason == (
+        "offset 1, out of attempts (1): ValueError: boom; it is disposed of, waiting for the ledger"
+    )
+    assert world.partition.position == 2
+
+
+def test_an_adopted_failure_that_is_given_up_waits_for_its_records_and_then_for_the_other_lanes() -> None:
+    world = World(STOPS)
     entry = LaneEntry(0, 3, "old", 3, 5, 1, 1, Claim("host.1", "n"), failure(3), seen=Seen("old", 1, "host.1 n", b"o"))
     world.entry = PartitionEntry(base=3, rule="partition", topic_id="topic-id", lanes={0: entry})
     world.committed = (3, write_metadata(3, "topic-id"))
     world.assign()
-    assert world.state() == "stopped"
-    assert "; nothing behind it is committed, " in world.lane.reason
+    world.fetch(row(3))
+    why = "offset 3, out of attempts (1): ValueError: boom"
+    assert world.lane.reason == f"{why}; waiting until records up to 5 are read again (at 4)"
+    world.fetch(row(4), row(5))
+    assert world.lane.reason == f"{why}; it is given up in 3.0 s"
+    world.handle(ev.Stop())
+    assert world.lane.reason == f"{why}; the bridge is stopping, the next owner gives it up"
+
+
+def test_a_lane_whose_link_may_still_run_says_when_its_record_is_given_up() -> None:
+    world = World(replace(ALONE, retry=Retry(max_attempts=1)), limits=Limits(max_timeouts=1))
+    world.assign()
+    world.fetch(row(0))
+    world.now += 1
+    world.handle(ev.Tick())
+    world.report(Outcome("failed", 0, Failure(0, "timeout", exception="LinkTimeout", message="too long")))
+    assert world.lane.reason == "offset 0, out of attempts (1): LinkTimeout: too long; it is given up in 5.0 s"
+
+
+def test_a_lane_that_the_brake_holds_says_for_how_long() -> None:
+    world = World(replace(ALONE, retry=Retry(1, delay=4.0, jitter=0.0)), brake_lanes=1, brake_limit=60.0)
+    world.assign()
+    world.fetch(row(0), row(1), row(2))
+    world.report(failure(0))
+    assert world.lane.reason == (
+        "outage brake (1 lanes fail, no batch succeeds), not given up: ValueError: boom; next attempt in 4.0 s"
+    )
+    world.now += 4
+    world.handle(ev.Tick())
+    world.report(Outcome("partial", 3, rejected=tuple(Rejection(n, "bad", 1, "parse") for n in range(3))))
+    world.now += 1
+    assert world.lane.reason == (
+        "record 0 was rejected by parse: bad; nothing is given up while the outage brake holds (55 s)"
+    )
+
+
+def test_a_lane_whose_on_failed_task_is_asked_names_it_and_its_queue() -> None:
+    world = World(replace(ALONE, retry=Retry(max_attempts=1), on_failed="rescue"))
+    world.assign()
+    world.fetch(row(0), row(1), row(2))
+    world.report(failure(1))
+    world.now += 2
+    assert (world.lane.state, world.lane.last_error) == ("running", "ValueError: boom")
+    assert world.lane.reason == "on_failed (rescue), attempt 2 has been in queue hook-0 for 2.0 s"
+
+
+def test_an_on_failed_task_that_nobody_can_run_stalls_the_lane() -> None:
+    world = World(replace(ALONE, retry=Retry(max_attempts=1), on_failed="rescue"))
+    world.assign()
+    world.fetch(row(0), row(1), row(2))
+    world.report(failure(1))
+    judged = world.dispatches[-1].judged
+    assert judged is not None
+    world.report(replace(judged, hook_error="NotRegistered: rescue"))
+    assert world.state() == "stalled"
+    assert world.lane.reason == "on_failed rescue: NotRegistered: rescue (asked again in 1 s)"
 
 
 # --- a full partition
@@ -468,7 +595,7 @@ def test_a_stopped_lane_whose_records_are_not_read_again_yet_says_so_without_an_
 
 def full_world() -> tuple[World, bytes, bytes]:
     """Two lanes of four hold a chain each, lane 0's buffer fills the partition."""
-    world = World(replace(KEYED, retry=Retry(max_attempts=1)), buffer_bytes=64 * 1024)
+    world = World(KEYED_STOPS, buffer_bytes=64 * 1024)
     world.assign()
     first, second = key_of(0), key_of(1)
     world.fetch(*(row(n, first, BIG) for n in range(8)))
@@ -502,7 +629,7 @@ def test_a_lane_that_fills_the_buffer_itself_names_no_other() -> None:
 
 def stopped_world() -> World:
     """Lane 0 of four is stopped at offset 0; everything that came has been fetched."""
-    world = World(replace(KEYED, retry=Retry(max_attempts=1)))
+    world = World(KEYED_STOPS)
     world.assign()
     first = key_of(0)
     world.fetch(row(0, first), row(1, first), row(2, first))
@@ -546,7 +673,7 @@ def test_it_is_blocked_when_the_stopped_lane_fills_the_buffer() -> None:
 
 
 def test_a_partition_with_one_lane_is_blocked_as_soon_as_that_is_stopped() -> None:
-    world = World(replace(ALONE, retry=Retry(max_attempts=1)))
+    world = World(STOPS)
     world.assign()
     world.fetch(row(0), row(1), row(2))
     assert not world.partition.blocked
@@ -555,7 +682,7 @@ def test_a_partition_with_one_lane_is_blocked_as_soon_as_that_is_stopped() -> No
 
 
 def test_a_partition_that_is_assigned_anew_is_not_blocked() -> None:
-    world = World(replace(ALONE, retry=Retry(max_attempts=1)))
+    world = World(STOPS)
     world.assign()
     world.fetch(row(0), row(1), row(2))
     world.report(failure(0))

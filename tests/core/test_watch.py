@@ -9,8 +9,9 @@ import pytest
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
+from bridge.core.failures import Limits
 from bridge.core.lane import Phase
-from bridge.core.watch import Finding, WatchTimes, Workers
+from bridge.core.watch import LINK_TIMEOUT, Finding, WatchTimes, Workers
 from bridge.entries import Counters, Heartbeat
 from bridge.records import PipelineRules
 from tests.core.bench import RULES, Bench
@@ -132,16 +133,29 @@ def test_a_claimed_link_whose_worker_gives_no_sign_of_life_is_tried_again_at_onc
         bench.wait(1)
     assert bench.now - begun <= 15
     assert bench.batches() == [[0, 1, 2], [0, 1, 2]]
-    assert bench.lane().counters == Counters(0, losses=1)
+    assert bench.lane().counters == Counters(0, losses=1, tries=1)
 
 
 def test_a_lost_worker_is_counted_apart_and_three_times_is_enough() -> None:
     bench = running()
     for _ in range(3):
+        assert bench.batches() == [[0, 1, 2]]
         bench.claim(worker="w1")
         bench.wait(20)
-    assert bench.lane().phase is Phase.STOPPED
-    assert "out of attempts (3): WorkerLost: worker w1 has given no sign of life" in bench.lane().reason
+    (said,) = bench.said("split")
+    assert "out of attempts (3): WorkerLost: worker w1 has given no sign of life" in said
+    assert bench.batches() == [[0, 1]]
+
+
+def test_a_record_that_kills_its_worker_each_time_is_dead_lettered_as_that() -> None:
+    bench = Bench(TWO_LINKS).assign()
+    bench.fetch(0)
+    bench.wait(1)
+    for _ in range(3):
+        bench.claim(worker="w1")
+        bench.wait(20)
+    assert bench.dead_letters() == [(0, "worker_lost")]
+    assert bench.committed() == 1
 
 
 def test_a_link_that_its_live_worker_does_not_list_in_two_heartbeats_is_lost() -> None:
@@ -221,7 +235,7 @@ def test_a_link_beyond_its_time_is_superseded_and_its_process_killed() -> None:
     first, second = bench.take(ef.Dispatch)
     assert terminate.links == (f"{first.chain.id}-1",)
     assert second.publish_after_s == 5.0
-    assert second.counters == Counters(0, timeouts=1)
+    assert second.counters == Counters(0, timeouts=1, tries=1)
 
 
 def test_a_superseded_link_that_has_ended_lets_the_next_attempt_go_at_once() -> None:
@@ -263,15 +277,37 @@ def test_a_superseded_link_that_says_nothing_delays_the_next_attempt_by_five_sec
     assert len(bench.take(ef.PublishLink)) == 1
 
 
-def test_timeouts_stop_the_lane_after_the_second() -> None:
+def test_after_the_second_timeout_the_batch_is_split_and_no_part_runs_before_the_last_link_is_killed() -> None:
     bench = overdue()
     bench.wait(5)
     bench.claim(worker="w1")
     bench.wait(1.1)
-    live(bench, 33, links=(link_of(bench),))
-    assert bench.lane().phase is Phase.STOPPED
+    link = link_of(bench)
+    bench.batches()
+    while bench.lane().counters.timeouts < 2:
+        beat(bench, links=(link,))
+        bench.wait(1)
+    assert bench.lane().phase is Phase.DISPOSING
     assert "link 1 runs for more than link_timeout=30 s on w1" in bench.lane().reason
-    assert len(bench.take(ef.TerminateLinks)) == 2  # what is stopped does not run on
+    assert len(bench.take(ef.TerminateLinks)) == 2
+    bench.wait(3.5)
+    assert bench.batches() == []
+    bench.wait(1.5)
+    assert bench.batches() == [[0, 1]]
+
+
+def test_a_record_that_timed_out_is_given_up_as_soon_as_its_link_is_known_to_be_dead() -> None:
+    bench = Bench(TWO_LINKS, limits=Limits(max_timeouts=1)).assign()
+    bench.fetch(0)
+    bench.wait(1)
+    bench.claim()
+    link = link_of(bench)
+    bench.fault("timeout", LINK_TIMEOUT)
+    assert bench.take(ef.WriteDeadLetters) == []
+    bench.handle(ev.ErrorHeard(link, "REVOKED", "TaskRevokedError", "revoked", "w2"))
+    assert bench.take(ef.WriteDeadLetters) == []
+    bench.handle(ev.ErrorHeard(link, "REVOKED", "TaskRevokedError", "terminated", "w1"))
+    assert bench.dead_letters() == [(0, "timeout")]
 
 
 def test_a_pool_that_cannot_be_stopped_from_outside_stalls_until_the_link_ends() -> None:
