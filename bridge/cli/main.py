@@ -20,6 +20,7 @@ COMMANDS = {
     "worker": "bridge.cli.worker:worker",
     "flower": "bridge.cli.flower:flower",
     "lanes": "bridge.cli.lanes:lanes",
+    "dlq": "bridge.cli.dlq.command:dlq",
     "doctor": "bridge.cli.doctor.command:doctor",
     "demo": "bridge.cli.demo:demo",
     "dev": "bridge.cli.dev:dev",

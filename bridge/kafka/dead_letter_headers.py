@@ -159,6 +159,15 @@ SPRING: Mapping[str, Callable[[TopicPartition, Letter, Sender], bytes]] = {
     "kafka_dlt-exception-stacktrace": lambda tp, letter, sender: _encode(letter.traceback),
 }
 SPRING_NAMES = frozenset(SPRING)
+#: those of them that are binary numbers
+SPRING_NUMBERS = frozenset(
+    {
+        "kafka_dlt-original-partition",
+        "kafka_dlt-original-offset",
+        "kafka_dlt-original-timestamp",
+        "kafka_deliveryAttempt",
+    }
+)
 
 #: of every profile; what is not known ("") is left out
 OWN: Mapping[str, Callable[[Letter], str]] = {

@@ -1,0 +1,1 @@
+"""`lanebridge dlq`: what was given up, and how it goes back."""

@@ -1,0 +1,113 @@
+"""`dlq list`: how many dead letters there are, of which kind, and how old."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bridge.cli.dlq.letters import FoundLetter
+from bridge.cli.logs import one_line
+from bridge.core.words import span
+from bridge.kafka.dead_letter_headers import iso_time
+from bridge.records import TIMESTAMP
+
+#: columns of a table that is written to a file or a pipe
+_PLAIN_WIDTH = 200
+
+#: dead letter topic, source topic, disposition, exception
+Kind = tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Letters of one kind; times in milliseconds, None as long as no letter has one."""
+
+    count: int = 0
+    stubs: int = 0
+    replayed: int = 0
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+
+    def add(self, letter: FoundLetter) -> None:
+        """Count one."""
+        self.count += 1
+        if letter.about is not None:
+            self.stubs += bool(letter.about.omitted)
+            self.replayed += letter.about.replays > 0
+        if (at := letter.row[TIMESTAMP]) >= 0:
+            self.oldest_ms = at if self.oldest_ms is None else min(self.oldest_ms, at)
+            self.newest_ms = at if self.newest_ms is None else max(self.newest_ms, at)
+
+
+def count(letters: Iterable[FoundLetter]) -> dict[Kind, Tally]:
+    """The letters by kind. What does not say which record it was has no source, disposition and exception."""
+    found: dict[Kind, Tally] = {}
+    for letter in letters:
+        about = letter.about
+        kind = (letter.tp.topic, *((about.tp.topic, about.disposition, about.exception) if about else ("", "", "")))
+        found.setdefault(kind, Tally()).add(letter)
+    return dict(sorted(found.items()))
+
+
+def as_json(tallies: dict[Kind, Tally]) -> str:
+    """One object per kind, under `dead_letters`."""
+    now_ms = time.time() * 1000
+    rows = [
+        {
+            "dead_letter_topic": kind[0],
+            "source_topic": kind[1] or None,
+            "disposition": kind[2] or None,
+            "exception": kind[3] or None,
+            "count": tally.count,
+            "stubs": tally.stubs,
+            "replayed_before": tally.replayed,
+            "oldest": iso_time(tally.oldest_ms or 0) or None,
+            "oldest_age_seconds": _age(tally.oldest_ms, now_ms),
+            "newest": iso_time(tally.newest_ms or 0) or None,
+            "newest_age_seconds": _age(tally.newest_ms, now_ms),
+        }
+        for kind, tally in tallies.items()
+    ]
+    return json.dumps({"dead_letters": rows})
+
+
+def _age(at_ms: int | None, now_ms: float) -> float | None:
+    return None if at_ms is None else round(max(0.0, now_ms - at_ms) / 1000, 1)
+
+
+def print_table(tallies: dict[Kind, Tally], topics: Iterable[str]) -> None:
+    """A row per kind and a line of sum, or that there are none."""
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False, markup=False)
+    total = sum(tally.count for tally in tallies.values())
+    names = ", ".join(topics)
+    if not names:
+        console.print("None of the app's dead letter topics exists.")
+        return
+    if not total:
+        console.print(f"No dead letters in {names}.")
+        return
+    console.print(f"{total:,} dead letter{'' if total == 1 else 's'} in {names}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("DEAD LETTER TOPIC", "SOURCE", "DISPOSITION", "EXCEPTION"):
+        table.add_column(name, overflow="fold")
+    for name in ("COUNT", "STUBS", "REPLAYED BEFORE", "OLDEST", "NEWEST"):
+        table.add_column(name, justify="right", no_wrap=True)
+    now_ms = time.time() * 1000
+    for kind, tally in tallies.items():
+        ages = [_age_text(_age(at, now_ms)) for at in (tally.oldest_ms, tally.newest_ms)]
+        numbers = [f"{number:,}" for number in (tally.count, tally.stubs, tally.replayed)]
+        table.add_row(*(one_line(text) or "-" for text in kind), *numbers, *ages)
+    console.print(table)
+
+
+def _age_text(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds / 86400:.0f} d ago" if seconds >= 2 * 86400 else f"{span(seconds)} ago"

@@ -1,0 +1,78 @@
+"""`dlq replay`: one dead letter topic after another, and what to say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import click
+
+from bridge.cli.dlq.interrupts import StopAsked
+from bridge.cli.dlq.letters import Filters
+from bridge.cli.dlq.reading import progress, span_of
+from bridge.cli.dlq.replaying import Replay, Report, Wish, describe
+from bridge.cli.dlq.topics import Cluster, cluster
+from bridge.cli.errors import Failed
+from bridge.kafka.dead_letter_sending import AcknowledgedProducer
+from bridge.records import TopicPartition
+
+#: seconds for the producer to end
+_CLOSE_TIMEOUT_S = 5.0
+
+
+def replay_all(context: click.Context, given: dict[str, Any]) -> Report:
+    """Replay what the command line asks for, and print what was done, also when it fails. Raises Failed and what the
+    parts raise."""
+    topics = given.pop("topics")
+    partitions = frozenset(given.pop("partitions"))
+    wish = _take_wish(given)
+    with cluster(context, topics, given) as found, StopAsked() as stopping:
+        producer = AcknowledgedProducer(found.settings)
+        work = Replay(found.settings, producer, _partitions_of(found), wish, stopping)
+        try:
+            for topic, tps in _chosen(found, partitions).items():
+                if not work.report.was_stopped:
+                    _replay_topic(found, work, topic, tps)
+        finally:
+            producer.close(_CLOSE_TIMEOUT_S)
+            for line in describe(work.report, wish):
+                click.echo(line)
+    return work.report
+
+
+def _take_wish(given: dict[str, Any]) -> Wish:
+    """Leaves the options of the settings in `given`."""
+    sources, dispositions, exceptions = (
+        tuple(sorted(set(given.pop(name)))) for name in ("sources", "dispositions", "exceptions")
+    )
+    filters = Filters(sources, dispositions, exceptions, given.pop("since"), given.pop("until"))
+    names = ("offsets", "max_replays", "again", "dry_run")
+    return replace(Wish(filters), **{name: given.pop(name) for name in names})
+
+
+def _chosen(found: Cluster, partitions: frozenset[int]) -> Mapping[str, tuple[TopicPartition, ...]]:
+    if not found.partitions:
+        raise Failed("none of the app's dead letter topics exists: there is nothing to replay")
+    if not partitions:
+        return found.partitions
+    chosen = {topic: tuple(tp for tp in tps if tp.partition in partitions) for topic, tps in found.partitions.items()}
+    if not any(chosen.values()):
+        raise Failed(f"no dead letter topic has a partition {', '.join(map(str, sorted(partitions)))}")
+    return {topic: tps for topic, tps in chosen.items() if tps}
+
+
+def _partitions_of(found: Cluster) -> Callable[[str], int]:
+    @cache
+    def count(topic: str) -> int:
+        return len(found.admin.expand([topic]))
+
+    return count
+
+
+def _replay_topic(found: Cluster, work: Replay, topic: str, tps: tuple[TopicPartition, ...]) -> None:
+    with found.reader(found.replay_group(topic)) as reader:
+        going, ranges = work.plan(reader, tps, found.admin.topic_ids([topic]).get(topic, ""))
+        with progress(f"Replaying {topic}", span_of(ranges)) as advance:
+            work.run(reader, going, ranges, advance)
