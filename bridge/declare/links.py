@@ -40,7 +40,8 @@ REFUSED_LINK_OPTIONS: Mapping[str, str] = {
     "expires": "a batch that expires would be lost. Remedy: remove it; link_timeout limits how long a link may run",
     **dict.fromkeys(("retry", "retry_policy", "max_retries"), _REPUBLISHED),
     "link": _CALLBACKS,
-    "link_error": "errors of a lane are handled in its order. Remedy: remove it; use retry=Retry(...) and on_exhausted",
+    "link_error": "errors of a lane are handled in its order. Remedy: remove it; on_failed=... names a task"
+    " that is asked about failed records",
     **dict.fromkeys(("task_id", "group_id", "group_index", "root_id", "parent_id", "reply_to", "chord"), _IDS),
     **dict.fromkeys(("exchange", "routing_key"), _ROUTES),
     **dict.fromkeys(("serializer", "compression", "headers", "stamped_headers"), _CONTENT),

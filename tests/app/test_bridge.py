@@ -11,11 +11,12 @@ from celery import Celery
 from celery.local import Proxy
 
 import bridge as package
-from bridge import Bridge
+from bridge import Bridge, Record, Retry
 from bridge.app import NoBridge, SecondBridge, bridge_of
 from bridge.errors import ConfigurationError
 from bridge.settings import Misconfigured
 from bridge.workers.installed import settings_of
+from bridge.workers.rules import TopicRules, read_json
 from tests.app.apps import Shop
 
 
@@ -135,6 +136,24 @@ def test_workers_get_what_they_need_when_they_ask(shop: Shop, monkeypatch: pytes
     assert (found.group_id, found.ledger_url) == ("orders", "redis://:hunter2@localhost:6379/0")
     assert (found.lane_queues, found.link_timeout) == (4, 900.0)
     assert (found.claim_timeout, found.worker_timeout, found.heartbeat_interval) == (7.0, 8.0, 2.0)
+
+
+def test_workers_get_the_rules_of_a_topic_s_pipeline(shop: Shop) -> None:
+    def decode(record: Record) -> object:
+        return record.key
+
+    bridge = Bridge(shop.app, group_id="orders")
+    rules_of = settings_of(shop.app).rules_of
+    assert rules_of("orders") is None, "no pipeline carries it yet"
+    retry = Retry(give_up_on=(KeyError,))
+    bridge.pipeline(["orders", "refunds"], chain=shop.store.s(), retry=retry, decode="json")
+    bridge.pipeline("^log-.*", chain=shop.store.s(), decode=decode)
+    bridge.pipeline("raw", chain=shop.store.s())
+    assert rules_of("orders") == rules_of("refunds") == TopicRules(retry, read_json)
+    assert rules_of("log-eu") == TopicRules(Retry(), decode)
+    assert rules_of("raw") == TopicRules(Retry(), None)
+    assert rules_of("catalog-eu") is None
+    assert rules_of("orders") is rules_of("orders"), "looked up once"
 
 
 def test_a_worker_of_a_bridge_without_a_ledger_is_told_so() -> None:

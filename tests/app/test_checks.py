@@ -59,6 +59,56 @@ def test_a_link_that_cannot_run_is_refused_with_the_remedy(bridge: Bridge, shop:
     assert _problems(bridge) == (f"Pipeline 'orders': {text}",)
 
 
+HOOKS: dict[str, tuple[Callable[[Shop], Any], str]] = {
+    "not registered": (
+        lambda shop: shop.app.signature("shop.reprot"),
+        "on_failed (shop.reprot) is not registered in the app; did you mean shop.report? Remedy: have its module "
+        "imported where the app is made, Celery(..., include=[...]) or app.autodiscover_tasks().",
+    ),
+    "a plain task": (
+        lambda shop: shop.plain.s(),
+        "on_failed (shop.plain) is a plain task. Remedy: @app.task(base=BatchTask); it gets the records that are given "
+        "up, with the reasons in batch.failures, and returns what to do with each.",
+    ),
+    "a RecordTask": (
+        lambda shop: shop.parse.s(),
+        "on_failed (shop.parse) is a RecordTask. Remedy: @app.task(base=BatchTask); it gets the records that are given "
+        "up, with the reasons in batch.failures, and returns what to do with each.",
+    ),
+    "too many arguments": (
+        lambda shop: shop.report.s("x"),
+        "on_failed (shop.report) cannot be called with its batch and the arguments of its signature: too many "
+        "positional arguments. Remedy: make the task's parameters and .s(...) agree.",
+    ),
+    "an argument that cannot be sent": (
+        lambda shop: shop.store.s(object),
+        "on_failed (shop.store) has arguments that 'json' cannot carry (Object of type type is not JSON serializable). "
+        "Remedy: give plain values in .s(...).",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOOKS)
+def test_a_hook_that_cannot_decide_is_refused_with_the_remedy(bridge: Bridge, shop: Shop, case: str) -> None:
+    make, text = HOOKS[case]
+    bridge.pipeline("orders", chain=shop.store.s(), on_failed=make(shop))
+    assert _problems(bridge) == (f"Pipeline 'orders': {text}",)
+
+
+def test_the_plan_holds_the_task_that_decides_with_its_own_options(bridge: Bridge, shop: Shop) -> None:
+    with pytest.warns(CDeprecationWarning, match="'priority' task attribute"):
+
+        @shop.app.task(base=BatchTask, name="shop.decide", shared=False, lazy=False, priority=3)
+        def decide(batch: Any, word: str) -> str:
+            return word
+
+    bridge.pipeline("orders", chain=shop.store.s(), on_failed=decide.s("skip").set(queue="slow"))
+    bridge.pipeline("refunds", chain=shop.store.s())
+    first, second = bridge.plan().pipelines
+    assert first.on_failed == LinkPlan("shop.decide", ("skip",), {}, {"priority": 3, "queue": "slow"})
+    assert second.on_failed is None
+
+
 def test_what_is_right_passes(bridge: Bridge, shop: Shop) -> None:
     bridge.pipeline("orders", chain=shop.parse.s() | shop.parse.s() | shop.store.s("t", schema="x") | shop.report.s())
     bridge.check()

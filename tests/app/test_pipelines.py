@@ -30,7 +30,9 @@ def test_a_pipeline_has_the_documented_defaults(bridge: Bridge, shop: Shop) -> N
     assert (pipeline.name, pipeline.topics) == ("orders", ("orders",))
     assert pipeline.links == (LinkPlan("shop.store"),)
     assert (pipeline.on_exhausted, pipeline.dead_letter_topic) == ("dead_letter", "{topic}.dlq")
+    assert (pipeline.on_failed, pipeline.decode) == (None, "raw")
     rules = pipeline.rules
+    assert (rules.on_exhausted, rules.on_failed, rules.dead_letter_topic) == ("dead_letter", "", "{topic}.dlq")
     assert (rules.name, rules.tasks, rules.close_batch) == ("orders", ("shop.store",), None)
     assert (rules.batch_size, rules.batch_bytes, rules.batch_timeout) == (100, 1_000_000, 1.0)
     assert (rules.order_by, rules.lanes, rules.rule) == ("partition", 1, "partition")
@@ -62,6 +64,8 @@ def test_a_pipeline_has_the_options_it_was_given(bridge: Bridge, shop: Shop) -> 
     assert (rules.close_batch, rules.retry, rules.rule) == (closes, Retry(max_attempts=2), "key:4")
     assert (pipeline.on_exhausted, pipeline.dead_letter_topic, rules.link_timeout) == ("stop", "dead.{topic}", 60.0)
     assert (rules.tasks, rules.links) == (("shop.parse", "shop.store"), 2)
+    assert (rules.on_exhausted, rules.dead_letter_topic) == ("stop", "dead.{topic}")
+    assert rules.dead_letters_of("orders") == "dead.orders"
 
 
 def test_none_stands_for_the_default(bridge: Bridge, shop: Shop) -> None:
@@ -141,6 +145,11 @@ OPTIONS: dict[str, tuple[Any, str]] = {
         'on_exhausted=\'dlq\': on_exhausted must be "dead_letter", "skip" or "stop". '
         'Set it to "stop", for example, or leave it out for the default dead_letter.',
     ),
+    "decode": (
+        "avro",
+        'decode=\'avro\': decode must be "raw", "json" or a function decode(record) -> object. '
+        'Set it to "json", for example, or leave it out for the default raw.',
+    ),
     "dead_letter_topic": (
         "{group}.dlq",
         "dead_letter_topic='{group}.dlq': dead_letter_topic must be a topic name, with {topic} for the topic that the "
@@ -186,6 +195,122 @@ def test_all_that_is_wrong_with_a_pipeline_is_said_together(bridge: Bridge, shop
         "batch_size",
         "lanes",
     ]
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+def _decode(record: Record) -> object:
+    return record.value
+
+
+@pytest.mark.parametrize("decode", ["raw", "json", _decode, lambda record, strict=True: record, bytes])
+def test_a_decoder_is_a_word_or_a_function_of_a_record(bridge: Bridge, shop: Shop, decode: Any) -> None:
+    assert bridge.pipeline("orders", chain=shop.store.s(), decode=decode).decode is decode
+
+
+@pytest.mark.parametrize("decode", [lambda: 1, lambda value, context: 1, 5, b"json", ["json"], "JSON"])
+def test_anything_else_is_no_decoder(bridge: Bridge, shop: Shop, decode: Any) -> None:
+    (problem,) = _problems(bridge, chain=shop.store.s(), decode=decode)
+    assert 'decode must be "raw", "json" or a function decode(record) -> object' in problem
+
+
+def test_a_deserializer_of_confluent_must_be_wrapped_and_how_is_said(bridge: Bridge, shop: Shop) -> None:
+    from confluent_kafka.serialization import StringDeserializer
+
+    assert _problems(bridge, chain=shop.store.s(), decode=StringDeserializer()) == (
+        "Pipeline 'orders': decode=<StringDeserializer>: a deserializer takes a value and a context, not a record. "
+        "Wrap it: lambda record: deserializer(record.value, SerializationContext(record.topic, MessageField.VALUE)).",
+    )
+
+
+def test_a_decoder_that_must_be_awaited_is_refused(bridge: Bridge, shop: Shop) -> None:
+    async def decode(record: Record) -> object:
+        return record
+
+    assert _problems(bridge, chain=shop.store.s(), decode=decode) == (
+        "Pipeline 'orders': decode=<function>: tasks do not await. Make it an ordinary function.",
+    )
+
+
+# --- failed records ---------------------------------------------------------------------------------------------------
+
+
+def test_a_task_may_decide_about_failed_records(bridge: Bridge, shop: Shop) -> None:
+    hook = shop.report.s("table", why="x").set(queue="slow", priority=3, time_limit=60, soft_time_limit=50)
+    pipeline = bridge.pipeline("orders", chain=shop.store.s(), on_failed=hook)
+    assert pipeline.on_failed == LinkPlan(
+        "shop.report",
+        ("table",),
+        {"why": "x"},
+        {"queue": "slow", "priority": 3, "time_limit": 60.0, "soft_time_limit": 50.0},
+    )
+    assert (pipeline.rules.on_failed, pipeline.rules.tasks) == ("shop.report", ("shop.store",))
+
+
+def test_the_task_itself_will_do(bridge: Bridge, shop: Shop) -> None:
+    assert bridge.pipeline("orders", chain=shop.store.s(), on_failed=shop.report).on_failed == LinkPlan("shop.report")
+
+
+NAME_ONE = "Remedy: name a BatchTask, on_failed=decide.s()."
+HOOKS: dict[str, tuple[Callable[[Shop], Any], str]] = {
+    "a chain": (
+        lambda shop: shop.parse.s() | shop.report.s(),
+        f"on_failed is a chain: one task decides. {NAME_ONE}",
+    ),
+    "a group": (
+        lambda shop: group(shop.report.s(), shop.report.s()),
+        f"on_failed is a group: one task decides. {NAME_ONE}",
+    ),
+    "a chord": (
+        lambda shop: chord([shop.parse.s(), shop.parse.s()], shop.report.s()),
+        f"on_failed is a chord: one task decides. {NAME_ONE}",
+    ),
+    "a map": (lambda shop: shop.report.map([1]), f"on_failed is a map: one task decides. {NAME_ONE}"),
+    "a function": (lambda shop: len, f"on_failed=len is no task. {NAME_ONE}"),
+    "a word": (lambda shop: "skip", f"on_failed=str is no task. {NAME_ONE}"),
+    "immutable": (
+        lambda shop: shop.report.si(),
+        "on_failed (shop.report) is immutable, but every link is called with its record or batch. "
+        "Remedy: write report.s(...).",
+    ),
+    "a callback": (
+        lambda shop: shop.report.s().set(link=shop.plain.s()),
+        "on_failed (shop.report) has link=...: callbacks run outside the order of the lane. "
+        "Remedy: make it another link of the chain.",
+    ),
+    "a countdown": (
+        lambda shop: shop.report.s().set(countdown=5),
+        "on_failed (shop.report) has countdown=...: a lane runs its batches in order, as soon as it can. "
+        "Remedy: remove it; retry=Retry(delay=...) waits.",
+    ),
+    "a priority that is none": (
+        lambda shop: shop.report.s().set(priority="high"),
+        "on_failed (shop.report) has priority='high': priority must be an integer from 0 to 255. "
+        "Set it to 5, for example, or leave it out for the default (the task's).",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOOKS)
+def test_what_cannot_decide_is_refused_with_the_remedy(bridge: Bridge, shop: Shop, case: str) -> None:
+    make, text = HOOKS[case]
+    assert _problems(bridge, chain=shop.store.s(), on_failed=make(shop)) == (f"Pipeline 'orders': {text}",)
+
+
+@pytest.mark.parametrize("word", ["skip", "stop"])
+def test_either_a_task_decides_or_a_word(bridge: Bridge, shop: Shop, word: Any) -> None:
+    problems = _problems(bridge, chain=shop.store.s(), on_failed=shop.report.s(), on_exhausted=word)
+    assert problems == (
+        f"Pipeline 'orders': on_exhausted='{word}' and on_failed are both set: the task decides for each record. "
+        "Remedy: leave one of them out.",
+    )
+    bridge.pipeline("orders", chain=shop.store.s(), on_failed=shop.report.s(), on_exhausted="dead_letter")
+
+
+def test_a_pipeline_says_which_exceptions_are_tried_again(bridge: Bridge, shop: Shop) -> None:
+    retry = Retry(give_up_on=(KeyError,), retry_on=(OSError, LookupError))
+    assert bridge.pipeline("orders", chain=shop.store.s(), retry=retry).rules.retry is retry
 
 
 # --- topics -----------------------------------------------------------------------------------------------------------
@@ -323,12 +448,12 @@ CHAINS: dict[str, tuple[Callable[[Shop], Any], str]] = {
     "an error callback": (
         lambda shop: shop.store.s().on_error(shop.plain.s()),
         "link 1 (shop.store) has link_error=...: errors of a lane are handled in its order. "
-        "Remedy: remove it; use retry=Retry(...) and on_exhausted.",
+        "Remedy: remove it; on_failed=... names a task that is asked about failed records.",
     ),
     "an error callback of the whole chain": (
         lambda shop: (shop.parse.s() | shop.store.s()).on_error(shop.plain.s()),
         "chain has link_error=...: errors of a lane are handled in its order. "
-        "Remedy: remove it; use retry=Retry(...) and on_exhausted.",
+        "Remedy: remove it; on_failed=... names a task that is asked about failed records.",
     ),
     "an option of the whole chain": (
         lambda shop: (shop.parse.s() | shop.store.s()).set(queue="fast"),

@@ -35,6 +35,12 @@ TEXTS = {
     "Set it to orders, for example.",
     ("BRIDGE_MAX_TIMEOUTS", "-1"): "BRIDGE_MAX_TIMEOUTS='-1': max_timeouts must be an integer from 1 to 1000 (times). "
     "Set it to 3, for example, or leave it out for the default 2.",
+    ("BRIDGE_BRAKE_LIMIT", "ten"): "BRIDGE_BRAKE_LIMIT='ten': brake_limit must be a number from 0 to 86400 (seconds). "
+    "Set it to 1800, for example, or leave it out for the default 600.",
+    ("BRIDGE_BRAKE_LANES", "0"): "BRIDGE_BRAKE_LANES='0': brake_lanes must be an integer from 1 to 100000 (lanes). "
+    "Set it to 1, for example, or leave it out for the default 3.",
+    ("BRIDGE_DEAD_LETTER_PROFILE", "connect"): "BRIDGE_DEAD_LETTER_PROFILE='connect': dead_letter_profile must be "
+    '"kafka" or "spring". Set it to "spring", for example, or leave it out for the default kafka.',
     ("BRIDGE_BUFFER_BYTES", "48MB"): "BRIDGE_BUFFER_BYTES='48MB': buffer_bytes must be an integer from 1048576 to "
     "1099511627776 (bytes). Set it to 134217728, for example, or leave it out for the default 50331648.",
 }
