@@ -1,8 +1,12 @@
 """How records get their data: in one process, with a ledger in memory."""
 
 import json
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,10 +14,12 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from confluent_kafka.serialization import Deserializer, MessageField, SerializationContext, SerializationError
 
+from bridge import Bridge
 from bridge.entries import Rejection
 from bridge.ledger.payload import BatchHeader
 from bridge.records import Batch, Record, Retry, Row
 from bridge.workers.errors import ClaimRefused
+from bridge.workers.installed import settings_of
 from bridge.workers.outcomes import TRACEBACKS
 from bridge.workers.rules import read_json
 from tests.workers.fakes import SETTINGS, Bench, away, payload, ruled
@@ -372,6 +378,34 @@ def test_a_deserializer_of_confluent_is_a_decoder_in_one_line(app: Celery, bench
     (rejected,) = table.ledger.outcome.rejected
     assert (rejected.offset, rejected.exception) == (11, "SerializationError")
     assert [(context.topic, context.field) for context in deserializer.contexts] == [("numbers", MessageField.VALUE)]
+
+
+def test_the_example_of_the_page_decodes_with_a_deserializer_that_is_called_like_confluents(
+    app: Celery, bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "decoding.md").read_text()
+    (example,) = re.findall(r"```python\n(from confluent_kafka.*?)```", page, re.DOTALL)
+    clients: list[Any] = []
+    for name, names in (
+        ("confluent_kafka.schema_registry", {"SchemaRegistryClient": clients.append}),
+        ("confluent_kafka.schema_registry.avro", {"AvroDeserializer": lambda client: Registered()}),
+    ):
+        module = ModuleType(name)
+        module.__dict__.update(names)
+        monkeypatch.setitem(sys.modules, name, module)
+    with_bridge = Celery("page", broker="redis://nowhere:1/0", set_as_current=False)
+    bridge = Bridge(with_bridge, group_id="page")
+    store = batch_task(with_bridge, lambda batch: None)
+    exec(example, {"bridge": bridge, "store": store, "Retry": Retry})
+    assert clients == [{"url": "http://localhost:8081"}]
+
+    rules = settings_of(with_bridge).rules_of("orders")
+    assert rules is not None
+    settings = ruled(rules.retry, rules.decode)
+    table = bench(payload([(10, 0, None, b"\x00\x00\x00\x00\x07[1]", ()), (11, 0, None, b"[2]", ())]), settings)
+    assert seen_by(app, table, "batch") == [(10, [1])]
+    assert [each.exception for each in table.ledger.outcome.rejected] == ["SerializationError"]
+    assert rules.retry.tries_again(ConnectionError())
 
 
 # --- a worker that does not know --------------------------------------------------------------------------------------
