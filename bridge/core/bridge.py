@@ -187,6 +187,7 @@ class Core:
             self._clearing[partition.tp] = partition
         elif was_relocating and not partition.relocating:
             self.buffers.start(partition.tp)
+            self.settle_down(partition, partition.lanes.values(), now)
 
     def _owner_assigned(self, event: ev.OwnerAssigned, now: float) -> None:
         self.repeats.succeeded(Service.LEDGER)

@@ -7,14 +7,14 @@ only after its dead letter was acknowledged. Not alone and not named, the record
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch, rows_bytes
 from bridge.core.effects import DeadLetter, Report, Settle, WriteDeadLetters
-from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, failure_of, give_up_reason, judge, stall_wait
+from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, count, failure_of, give_up_reason, judge, stall_wait
 from bridge.core.flight import Flight
 from bridge.core.isolation import split
 from bridge.core.lane import Lane, Phase, Writing
@@ -38,7 +38,7 @@ class Disposing:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._next_number = count(1).__next__
+        self._next_number = itertools.count(1).__next__
 
     # --- an outcome that leaves something ----------------------------------------------------------------------------
 
@@ -74,6 +74,8 @@ class Disposing:
             return
         if lane.begun or _was_asked(flight):
             failure = failure_of(outcome)
+            if not _was_asked(flight):
+                lane.counters = count(lane.counters, outcome.next_offset, failure)
             lane.reason = give_up_reason(failure, outcome.next_offset, lane.counters.tries)
             lane.last_error, lane.stalled = str(failure), False
             lane.dispose(now)

@@ -281,7 +281,7 @@ class Lane:
     def go_on(self, at: float) -> None:
         """What is left of the batch goes at `at`."""
         self.move(Signal.FAIL)
-        self.retry_at = at
+        self.retry_at, self.begun = at, False
 
     def stop(self, reason: str, now: float) -> None:
         """The policy for a record at stake is to stop."""
