@@ -11,12 +11,14 @@ import pytest
 from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.lane import TABLE, Lane, Phase, Signal
-from bridge.entries import Failure, Outcome
-from bridge.records import Retry
+from bridge.entries import Failure, Outcome, Rejection
+from bridge.records import PipelineRules, Retry
 from tests.core.bench import RULES, TP, Bench
 
 RULES_OF_TABLE = replace(RULES, retry=Retry(5, delay=4.0, jitter=0.0))
-BROKEN = Outcome("failed", 0, Failure(0, retryable=False))
+ASKS = replace(RULES_OF_TABLE, on_failed="rescue")
+STOPS = replace(RULES_OF_TABLE, on_exhausted="stop")
+BROKEN = Outcome("failed", 0, Failure(0, named=True, retryable=False))
 
 
 class Story(Bench):
@@ -37,6 +39,13 @@ class Story(Bench):
         self.partition().reassign("a test")
         self.handle(ev.Tick())
 
+    def read_on(self) -> None:
+        """The log goes on behind records that are not there any more."""
+        self.broker.start = 3
+        self.handle(ev.OffsetMissing(TP))
+        self.handle(ev.EndOfLog(TP, 3))
+        self.wait(10)
+
 
 # --- where it starts --------------------------------------------------------------------------------------------------
 
@@ -47,8 +56,8 @@ def free() -> Story:
     return story
 
 
-def retrying() -> Story:
-    story = Story(RULES_OF_TABLE).begin()
+def retrying(rules: PipelineRules = RULES_OF_TABLE) -> Story:
+    story = Story(rules).begin()
     story.fail(0)
     story.wait(4.1)
     story.fail(0)
@@ -63,8 +72,8 @@ def dispatching() -> Story:
     return story
 
 
-def running() -> Story:
-    story = retrying()
+def running(rules: PipelineRules = RULES_OF_TABLE) -> Story:
+    story = retrying(rules)
     story.wait(8.1)
     return story
 
@@ -79,8 +88,19 @@ def adopted() -> Story:
     return story
 
 
+def disposing(rules: PipelineRules = RULES_OF_TABLE, outcome: Outcome = BROKEN) -> Story:
+    old = running(rules)
+    old.complete(outcome, heard=False)
+    old.handle(ev.Revoked((TP,)))
+    story = Story(rules, beside=old, name="b2")
+    story.assign()
+    story.fetch(0, 1, 2)
+    story.older = old.older
+    return story  # which waits until it has seen its other lanes
+
+
 def stopped() -> Story:
-    story = running()
+    story = running(STOPS)
     story.complete(BROKEN)
     return story
 
@@ -91,8 +111,21 @@ START: dict[Phase, Callable[[], Story]] = {
     Phase.RUNNING: running,
     Phase.ADOPTED: adopted,
     Phase.RETRYING: retrying,
+    Phase.DISPOSING: disposing,
     Phase.STOPPED: stopped,
 }
+
+#: arrows that begin with other rules, or with another outcome
+BEGINS: dict[tuple[Phase, Signal], Callable[[], Story]] = {
+    (Phase.DISPOSING, Signal.DISPATCH): lambda: disposing(ASKS),
+    (Phase.DISPOSING, Signal.STOP): lambda: disposing(STOPS),
+    (Phase.DISPOSING, Signal.FINISH): lambda: disposing(outcome=Outcome("partial", 3, rejected=(Rejection(0, "bad"),))),
+}
+
+
+def start(phase: Phase, signal: Signal) -> Story:
+    return BEGINS.get((phase, signal), START[phase])()
+
 
 # --- what happens -----------------------------------------------------------------------------------------------------
 
@@ -118,16 +151,15 @@ def report(story: Story, outcome: Outcome | None) -> None:
 
 
 def finish(story: Story) -> None:
-    if story.lane().phase is not Phase.RETRYING:
+    if story.lane().phase is Phase.RETRYING:
+        story.handle(ev.Revoked((TP,)))  # the records were deleted from the log before the next owner could read them
+        story.broker.start = 2
+        story.assign()
+        story.read_on()
+    elif story.lane().phase is Phase.DISPOSING:
+        story.wait(3.1)
+    else:
         report(story, None)
-        return
-    story.handle(ev.Revoked((TP,)))  # the records were deleted from the log before the next owner could read them
-    story.broker.start = 2
-    story.assign()
-    story.broker.start = 3
-    story.handle(ev.OffsetMissing(TP))
-    story.handle(ev.EndOfLog(TP, 3))
-    story.wait(10)
 
 
 def vanish(story: Story) -> None:
@@ -148,13 +180,27 @@ def adopt(story: Story) -> None:
         story.reassign()
 
 
+def fail(story: Story) -> None:
+    if story.lane().phase is Phase.DISPOSING:
+        story.wait(3.1)  # the dead letter of the first record is acknowledged, the others go on
+    else:
+        report(story, Outcome("failed", 0, Failure(0)))
+
+
+def dispose(story: Story) -> None:
+    story.silent = {ef.WriteDeadLetters}
+    report(story, BROKEN)
+    story.silent = set()
+
+
 HAPPENS: dict[Signal, Callable[[Story], None]] = {
     Signal.DISPATCH: dispatch,
     Signal.ACCEPT: Story.carry_out_kept,
     Signal.REFUSE: refuse,
     Signal.FINISH: finish,
-    Signal.FAIL: lambda story: report(story, Outcome("failed", 0, Failure(0))),
-    Signal.STOP: lambda story: report(story, BROKEN),
+    Signal.FAIL: fail,
+    Signal.DISPOSE: dispose,
+    Signal.STOP: lambda story: story.wait(3.1),
     Signal.VANISH: vanish,
     Signal.ADOPT: adopt,
 }
@@ -172,7 +218,7 @@ def test_the_arrow_is_taken(phase: Phase, signal: Signal, monkeypatch: pytest.Mo
         move(lane, by)
         assert lane.phase is TABLE[taken[-1]]
 
-    story = START[phase]()
+    story = start(phase, signal)
     assert story.lane().phase is phase
     monkeypatch.setattr(Lane, "move", record)
     HAPPENS[signal](story)
@@ -186,7 +232,7 @@ def test_every_phase_and_signal_has_its_place() -> None:
 
 def test_whatever_happens_to_a_story_its_records_are_finished_in_the_end() -> None:
     for phase, signal in TABLE:
-        story: Any = START[phase]()
+        story: Any = start(phase, signal)
         if Phase.STOPPED in (phase, TABLE[phase, signal]) or signal is Signal.FINISH:
             continue
         HAPPENS[signal](story)
@@ -194,6 +240,6 @@ def test_whatever_happens_to_a_story_its_records_are_finished_in_the_end() -> No
             story.carry_out_kept()
             story.wait(1)
             if story.lane().phase in (Phase.RUNNING, Phase.ADOPTED):
-                story.complete()
+                story.decide("skip") if story.lane().flight.is_hook else story.complete()
         assert story.lane().phase is Phase.FREE, (phase, signal)
         assert story.committed() == 3, (phase, signal)
