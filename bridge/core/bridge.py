@@ -232,7 +232,9 @@ class Core:
         if event.rows[0][0] < partition.expected:
             self.begin_anew(partition, f"offset {event.rows[0][0]} came, {partition.expected} was expected")
             return
-        self.settle_down(partition, partition.receive(event.rows, now), now)
+        # a lane may have waited for records of its own that turn out not to be there any more
+        waiting = [lane for lane in partition.lanes.values() if lane.flight and lane.flight.last >= partition.expected]
+        self.settle_down(partition, [*partition.receive(event.rows, now), *waiting], now)
 
     def _end_of_log(self, event: ev.EndOfLog, now: float) -> None:
         if (partition := self.partitions.get(event.tp)) is not None:

@@ -512,3 +512,26 @@ def test_an_outcome_heard_during_a_reassignment_is_not_forgotten_for_an_older_re
     bench.wait(4.1)
     assert bench.batches() == [[0, 1, 2], [0, 1, 2]]
     assert bench.lane().phase is Phase.RUNNING
+
+
+# --- records that the log does not hold any more ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("message", ["tried again", "given up"])
+def test_a_lane_whose_last_record_was_compacted_away_goes_on_with_the_next_record_of_any_lane(message: str) -> None:
+    rules = replace(KEYED, retry=Retry(1)) if message == "given up" else KEYED
+    old = Bench(rules).assign()
+    old.fetch(row(0, KEY_0), row(1, KEY_1), row(2, KEY_1), row(3, KEY_0))
+    old.silent = {ef.WriteDeadLetters}
+    old.fail(0, lane=0)
+    bench = successor(old, rules)
+    bench.fetch(row(0, KEY_0), row(1, KEY_1))
+    bench.wait(10)
+    assert bench.batches() == []
+    bench.fetch(row(5, KEY_1))  # 3 was compacted away
+    bench.wait(0)
+    if message == "given up":
+        assert bench.dead_letters() == [(0, "exhausted")]
+        assert bench.lane(0).watermark == 4
+    else:
+        assert bench.batches() == [[0]]
