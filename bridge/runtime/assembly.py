@@ -2,71 +2,40 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 
 from bridge.core.bridge import Core, CoreConfig
-from bridge.core.effects import AskKafka, Effect, TerminateLinks
+from bridge.core.effects import AskKafka, Effect, TerminateLinks, WriteDeadLetters
 from bridge.core.failures import Limits
 from bridge.core.watch import WatchTimes
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.consumer import Consumer
-from bridge.kafka.profile import ConsumerSettings
+from bridge.kafka.dead_letters import DeadLetterProducer, Profile
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
-from bridge.records import PipelineRules, TopicPartition
+from bridge.records import TopicPartition
 from bridge.runtime.asker import AskEnds, Asker
+from bridge.runtime.dead_letters import DeadLetterWriter
+from bridge.runtime.kafka_settings import consumer_settings
 from bridge.runtime.listener import Listener
 from bridge.runtime.loop import Loop
 from bridge.runtime.mail import Mailbox, Station
-from bridge.runtime.messages import ChainMessages
-from bridge.runtime.plan import PipelinePlan, Plan
+from bridge.runtime.plan import Plan
 from bridge.runtime.publisher import KeepEntries, Publisher
 from bridge.runtime.revoker import Revoker
 from bridge.runtime.startup import Startup
 from bridge.runtime.sweeper import Sweeper, SweeperItem, WithdrawState
-from bridge.settings import Settings
+from bridge.runtime.topics import Topics
 
 logger = logging.getLogger(__name__)
-
-
-class Topics:
-    """Which pipeline a topic belongs to."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._messages = {
-            pipeline.rules.name: ChainMessages(
-                plan.app, plan.settings.group_id, pipeline.links, plan.settings.lane_queues
-            )
-            for pipeline in plan.pipelines
-        }
-
-    def pipeline_of(self, topic: str) -> PipelinePlan:
-        """The pipeline whose topics name it, or match it."""
-        for pipeline in self._plan.pipelines:
-            if topic in pipeline.topics or any(t.startswith("^") and re.match(t, topic) for t in pipeline.topics):
-                return pipeline
-        raise LanebridgeError(f"topic {topic} was assigned, but no pipeline names it")
-
-    def rules_of(self, topic: str) -> PipelineRules:
-        """What the core must know."""
-        return self.pipeline_of(topic).rules
-
-    def messages_of(self, topic: str) -> ChainMessages:
-        """How its links are published."""
-        return self._messages[self.pipeline_of(topic).rules.name]
-
-    @property
-    def names(self) -> list[str]:
-        """What is subscribed to."""
-        return [topic for pipeline in self._plan.pipelines for topic in pipeline.topics]
 
 
 @dataclass(slots=True)
@@ -84,6 +53,8 @@ class Parts:
     asker: Station[AskKafka | AskEnds]
     sweeper: Station[SweeperItem]
     revoker: Station[TerminateLinks]
+    letters: Station[WriteDeadLetters]
+    writer: DeadLetterWriter
     listener: Listener
     startup: Callable[[Callable[[], bool]], None]
     ends_seen: Callable[[], Mapping[TopicPartition, int]]
@@ -92,7 +63,7 @@ class Parts:
     def begin(self, stopping: Callable[[], bool]) -> None:
         """Wait for the services, start the threads, join the group."""
         self.startup(stopping)
-        for station in (self.publisher, self.asker, self.sweeper, self.revoker):
+        for station in (self.publisher, self.asker, self.sweeper, self.revoker, self.letters):
             station.start()
         if not self.listener.start(timeout=10.0):
             raise LanebridgeError("the ledger accepts no subscription: check that its user may SUBSCRIBE")
@@ -101,12 +72,26 @@ class Parts:
     def end(self, timeout: float) -> None:
         """Leave the group, end the threads."""
         started = time.monotonic()
+        self.writer.end_soon()
         self.consumer.close(timeout)
         self.sweeper.give(WithdrawState())
         for station in (self.publisher, self.asker, self.sweeper, self.revoker):
             station.stop(max(0.5, started + timeout - time.monotonic()))
+        if self.letters.stop(max(0.5, started + timeout - time.monotonic())):
+            self.writer.close(2.0)
         self.listener.stop(2.0)
         self.admin.close()
+
+
+@dataclass(slots=True)
+class _Stations:
+    """The threads that work for the loop."""
+
+    publisher: Station[Effect | KeepEntries]
+    asker: Station[AskKafka | AskEnds]
+    sweeper: Station[SweeperItem]
+    revoker: Station[TerminateLinks]
+    letters: Station[WriteDeadLetters]
 
 
 def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]) -> Parts:
@@ -115,23 +100,29 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     topics, mailbox = Topics(plan), Mailbox()
     client = connect(plan.ledger_url)
     ledger = Ledger(client, settings.group_id)
-    kafka = _consumer_settings(settings)
+    kafka = consumer_settings(settings)
     admin = Admin(kafka)
-    publisher = Publisher(ledger, plan.app, bridge_id, topics.messages_of, mailbox.post)
-    publishing: Station[Effect | KeepEntries] = Station("publisher", publisher.work, broken)
-    asker = Asker(admin, mailbox.post)
-    asking: Station[AskKafka | AskEnds] = Station("asker", asker.work, broken)
-    sweeper = Sweeper(Ledger(connect(plan.ledger_url), settings.group_id), bridge_id, mailbox.post)
-    sweeping: Station[SweeperItem] = Station("sweeper", sweeper.work, broken)
-    revoking: Station[TerminateLinks] = Station("revoker", Revoker(plan.app).work, broken)
-    loop = Loop(
-        Core(_core_config(plan, topics)),
-        mailbox,
-        publisher=publishing.give,
-        asker=asking.give,
-        sweeper=sweeping.give,
-        revoker=revoking.give,
+    publisher = Publisher(
+        ledger,
+        plan.app,
+        bridge_id,
+        mailbox.post,
+        messages_of=topics.messages_of,
+        hook_messages_of=topics.hook_messages_of,
     )
+    asker = Asker(admin, mailbox.post)
+    sweeper = Sweeper(Ledger(connect(plan.ledger_url), settings.group_id), bridge_id, mailbox.post)
+    writer = DeadLetterWriter(
+        Ledger(connect(plan.ledger_url), settings.group_id), _letter_producer(plan, admin), mailbox.post
+    )
+    stations = _Stations(
+        publisher=Station("publisher", publisher.work, broken),
+        asker=Station("asker", asker.work, broken),
+        sweeper=Station("sweeper", sweeper.work, broken),
+        revoker=Station("revoker", Revoker(plan.app).work, broken),
+        letters=Station("dead-letters", writer.work, broken),
+    )
+    loop = _loop(plan, topics, mailbox, stations)
     consumer = Consumer(kafka, loop)
     loop.attach(consumer)
     return Parts(
@@ -142,24 +133,39 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         client=client,
         ledger=ledger,
         consumer=consumer,
-        publisher=publishing,
-        asker=asking,
-        sweeper=sweeping,
-        revoker=revoking,
+        publisher=stations.publisher,
+        asker=stations.asker,
+        sweeper=stations.sweeper,
+        revoker=stations.revoker,
+        letters=stations.letters,
+        writer=writer,
         listener=Listener(connect(plan.ledger_url), settings.group_id, bridge_id, mailbox.post, broken),
-        startup=lambda stopping: Startup(plan, admin, client, stopping).wait(),
+        startup=lambda stopping: Startup(plan, topics, admin, client, stopping).wait(),
         ends_seen=lambda: asker.ends,
         ledger_answers=lambda: sweeper.redis_answers,
     )
 
 
-def _consumer_settings(settings: Settings) -> ConsumerSettings:
-    return ConsumerSettings(
-        settings.bootstrap_servers,
-        settings.group_id,
-        session_timeout=settings.session_timeout,
-        heartbeat_interval=settings.heartbeat_interval,
-        kafka=settings.kafka,
+def _loop(plan: Plan, topics: Topics, mailbox: Mailbox, stations: _Stations) -> Loop:
+    return Loop(
+        Core(_core_config(plan, topics)),
+        mailbox,
+        publisher=stations.publisher.give,
+        asker=stations.asker.give,
+        sweeper=stations.sweeper.give,
+        revoker=stations.revoker.give,
+        letters=stations.letters.give,
+        left_out=topics.is_left_out,
+    )
+
+
+def _letter_producer(plan: Plan, admin: Admin) -> DeadLetterProducer:
+    return DeadLetterProducer(
+        consumer_settings(plan.settings),
+        admin,
+        group=plan.settings.group_id,
+        version=importlib.metadata.version("lanebridge"),
+        profile=cast("Profile", plan.settings.dead_letter_profile),
     )
 
 
@@ -168,12 +174,14 @@ def _core_config(plan: Plan, topics: Topics) -> CoreConfig:
     return CoreConfig(
         group=settings.group_id,
         rules_of=topics.rules_of,
-        queue_of=lambda tp, lane, link: topics.messages_of(tp.topic).queue_of(tp, lane, link),
+        queue_of=topics.queue_of,
         start_from=settings.start_from,
         commit_interval=settings.commit_interval,
         buffer_bytes=settings.buffer_bytes,
         in_flight_bytes=settings.in_flight_bytes,
         frozen_after=settings.session_timeout,
+        brake_limit=settings.brake_limit,
+        brake_lanes=settings.brake_lanes,
         times=WatchTimes(settings.claim_timeout, settings.worker_timeout),
         limits=Limits(settings.max_timeouts, settings.max_worker_losses),
         seed=time.time_ns(),

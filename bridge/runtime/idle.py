@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import redis
 
@@ -44,8 +44,8 @@ class IdleWatch:
         self,
         admin: Admin,
         ledger: Ledger,
-        topics: Iterable[str],
         *,
+        partitions: Callable[[], list[TopicPartition]],
         assigned: Callable[[], bool],
         post: Post,
         done: Callable[[int], None],
@@ -53,7 +53,7 @@ class IdleWatch:
     ) -> None:
         self._admin = admin
         self._ledger = ledger
-        self._topics = tuple(topics)
+        self._partitions = partitions
         self._assigned = assigned
         self._post = post
         self._done = done
@@ -72,7 +72,7 @@ class IdleWatch:
         while not ended.wait(INTERVAL):
             try:
                 if ends is None and self._assigned():
-                    ends = self._admin.ends(self._admin.expand(self._topics))
+                    ends = self._admin.ends(self._partitions())
                     self._post(Flush(ends))
                 if ends is not None and (code := self._verdict(ends)) is not None:
                     logger.info("until idle: %s", _ENDED[code], extra={"action": "idle"})

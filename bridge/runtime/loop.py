@@ -42,7 +42,8 @@ class GaveUp(Exception):
 
 
 class Loop:
-    """The owner thread's state. `publisher`, `asker`, `sweeper` and `revoker` take what is not the consumer's."""
+    """The owner thread's state. `publisher`, `asker`, `sweeper`, `revoker` and `letters` take what is not the
+    consumer's. Partitions of topics that are `left_out` stay silent, whoever the group gives them to."""
 
     def __init__(
         self,
@@ -53,6 +54,8 @@ class Loop:
         asker: Callable[[ef.AskKafka], None],
         sweeper: Callable[[ef.ReadLanes], None],
         revoker: Callable[[ef.TerminateLinks], None],
+        letters: Callable[[ef.WriteDeadLetters], None],
+        left_out: Callable[[str], bool] = lambda topic: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.core = core
@@ -66,6 +69,7 @@ class Loop:
             ef.AskKafka: asker,
             ef.ReadLanes: sweeper,
             ef.TerminateLinks: revoker,
+            ef.WriteDeadLetters: letters,
             ef.StartFetching: lambda e: self._consumer.start(e.tp, e.offset),
             ef.PauseFetching: lambda e: self._consumer.pause(e.tp),
             ef.ResumeFetching: lambda e: self._consumer.resume(e.tp),
@@ -75,6 +79,7 @@ class Loop:
             ef.GiveUp: self._give_up,
         }
         self._publish = publisher
+        self._left_out = left_out
         self._holding = self._draining = False
         self._interruptions = 0
         self._busy_until = 0.0
@@ -196,15 +201,15 @@ class Loop:
     def on_assign(self, partitions: Sequence[TopicPartition]) -> None:
         """The group gave us partitions."""
         self.assigned_once = True
-        self._in_callback(ev.Assigned(tuple(partitions)), at_once=False)
+        self._in_callback(ev.Assigned(self._carried(partitions)), at_once=False)
 
     def on_revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """The group takes partitions: the last commit goes now, nothing is waited for."""
-        self._in_callback(ev.Revoked(tuple(partitions)), at_once=True)
+        self._in_callback(ev.Revoked(self._carried(partitions)), at_once=True)
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
         """The group has taken partitions."""
-        self._in_callback(ev.Lost(tuple(partitions)), at_once=True)
+        self._in_callback(ev.Lost(self._carried(partitions)), at_once=True)
 
     def on_commit(self, answers: Mapping[TopicPartition, Answered]) -> None:
         """The broker has answered a commit."""
@@ -213,6 +218,9 @@ class Loop:
             for tp, (serial, offset, answer, text) in answers.items()
         }
         self._in_callback(ev.CommitAnswered(found), at_once=False)
+
+    def _carried(self, partitions: Sequence[TopicPartition]) -> tuple[TopicPartition, ...]:
+        return tuple(tp for tp in partitions if not self._left_out(tp.topic))
 
     def _in_callback(self, event: ev.Event, *, at_once: bool) -> None:
         """Callbacks must not raise: what goes wrong comes out after the fetch."""

@@ -45,15 +45,24 @@ class KeepEntries:
 
 
 class Publisher:
-    """The work of the publisher's thread. `messages_of` finds the messages of a topic's pipeline."""
+    """The work of the publisher's thread. `messages_of` finds the messages of a topic's pipeline, `hook_messages_of`
+    those of its on_failed task."""
 
     def __init__(
-        self, ledger: Ledger, app: Any, bridge_id: str, messages_of: Callable[[str], ChainMessages], post: Post
+        self,
+        ledger: Ledger,
+        app: Any,
+        bridge_id: str,
+        post: Post,
+        *,
+        messages_of: Callable[[str], ChainMessages],
+        hook_messages_of: Callable[[str], ChainMessages],
     ) -> None:
         self._ledger = ledger
         self._app = app
         self._bridge_id = bridge_id
         self._messages_of = messages_of
+        self._hook_messages_of = hook_messages_of
         self._post = post
         self._producer: Any = None
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -61,6 +70,7 @@ class Publisher:
             ef.ClearLedger: self._clear,
             ef.Restore: self._restore,
             ef.ChangeRule: self._change_rule,
+            ef.Settle: self._settle,
             ef.SetFault: self._set_fault,
             KeepEntries: self._keep,
         }
@@ -105,6 +115,10 @@ class Publisher:
         accepted = self._ledger.change_rule(effect.tp, effect.owner, effect.rule, effect.base)
         self._post(ev.RuleChanged(effect.tp, effect.serial, accepted))
 
+    def _settle(self, effect: ef.Settle) -> None:
+        accepted = self._ledger.settle(effect.tp, effect.owner, effect.lane, effect.chain, effect.upto, effect.base)
+        self._post(ev.Settled(effect.tp, effect.serial, effect.lane, effect.number, accepted))
+
     def _set_fault(self, effect: ef.SetFault) -> None:
         self._ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome)
 
@@ -136,14 +150,19 @@ class Publisher:
         try:
             producer = self._connected_producer()
             with producer.batch():
-                for _, link in links:
-                    self._messages_of(link.tp.topic).publish(link, producer)
+                for effect, link in links:
+                    self._messages(effect).publish(link, producer)
         except PUBLISH_ERRORS as error:
             logger.warning("publishing failed (%s); the links are published again", error, extra={"action": "publish"})
             self._disconnect()
             sure = False
         for effect, link in links:
             self._post(ev.Published(link.tp, effect.serial, link.lane, link.chain, link.number, sure))
+
+    def _messages(self, effect: ef.Dispatch | ef.PublishLink) -> ChainMessages:
+        is_hook = effect.is_hook if isinstance(effect, ef.PublishLink) else effect.judged is not None
+        find = self._hook_messages_of if is_hook else self._messages_of
+        return find(effect.tp.topic)
 
     def _connected_producer(self) -> Any:
         if self._producer is None:
@@ -180,6 +199,7 @@ def _command(effect: ef.Dispatch) -> DispatchCommand:
         token=chain.token,
         links=effect.links,
         batches=(BatchHeader(chain.first, chain.last, chain.count, chain.trigger),),
+        judged=effect.judged,
     )
     return DispatchCommand(
         tp=effect.tp,
@@ -195,4 +215,5 @@ def _command(effect: ef.Dispatch) -> DispatchCommand:
         payload=encode(header, effect.rows),
         publish_after_s=effect.publish_after_s,
         rule=effect.rule,
+        judged=effect.judged,
     )

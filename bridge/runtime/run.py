@@ -112,13 +112,16 @@ def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:
 
 
 def _finish(parts: Parts, timeout: float) -> None:
-    """Submit the last commit and wait for it."""
+    """Submit the last commit and wait for it; dead letters that are being written may end, and are settled then."""
     logger.info("stopping: no new batches, last commit", extra={"action": "stopping"})
     loop, core = parts.loop, parts.loop.core
     loop.handle(Stop())
+    parts.writer.end_soon()
     deadline = time.monotonic() + timeout
     targets = {tp: (p.serial, p.position) for tp, p in core.partitions.items() if p.is_active}
-    while time.monotonic() < deadline and not _confirmed(core, targets):
+    is_writing = True
+    while time.monotonic() < deadline and (is_writing or not _confirmed(core, targets)):
+        is_writing = parts.writer.is_writing  # before the turn, which then takes the answer
         loop.handle(Tick())
         loop.drain()
     if _confirmed(core, targets):

@@ -19,6 +19,7 @@ from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.errors import KafkaLoginRefused, KafkaUnavailable
 from bridge.runtime.plan import Plan
+from bridge.runtime.topics import Topics
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,11 @@ class Interrupted(Exception):
 class Startup:
     """The checks, in order. `stopping` is asked between two tries."""
 
-    def __init__(self, plan: Plan, admin: Admin, client: redis.Redis, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, plan: Plan, topics: Topics, admin: Admin, client: redis.Redis, stopping: Callable[[], bool]
+    ) -> None:
         self._plan = plan
+        self._topics = topics
         self._admin = admin
         self._client = client
         self._stopping = stopping
@@ -50,6 +54,7 @@ class Startup:
         self._until("the ledger", self._check_ledger)
         self._until("the Celery broker", self._check_broker)
         self._check_topics()
+        self._until("Kafka", self._look_at_topics)
 
     def _until(self, name: str, check: Callable[[], str | None]) -> None:
         said = False
@@ -99,9 +104,8 @@ class Startup:
         return None
 
     def _check_topics(self) -> None:
-        names = [topic for pipeline in self._plan.pipelines for topic in pipeline.topics if not topic.startswith("^")]
         said = False
-        while missing := self._admin.missing_topics(names):
+        while missing := self._admin.missing_topics(self._topics.names):
             text = f"Kafka has no topic {', '.join(sorted(missing))}"
             if not self._plan.settings.wait_for_topics:
                 servers = self._plan.settings.bootstrap_servers
@@ -111,3 +115,19 @@ class Startup:
                 logger.info("waiting: %s", text, extra={"action": "waiting"})
                 said = True
             self._pause()
+
+    def _look_at_topics(self) -> str | None:
+        """What does not keep the bridge from running, but a person should know."""
+        try:
+            self._topics.check_shared(self._admin)
+            left_out, missing = self._topics.left_out(self._admin), self._topics.missing_dead_letters(self._admin)
+        except KafkaLoginRefused:
+            raise
+        except KafkaUnavailable as error:
+            return f"{error}."
+        for topic in left_out:
+            text = "topic %s is not carried: an expression matches it, but it is a dead letter topic of this bridge"
+            logger.info(text, topic, extra={"action": "left_out"})
+        for each in missing:
+            logger.warning("%s; create it: %s", each, each.command, extra={"action": "dead_letter_topic"})
+        return None

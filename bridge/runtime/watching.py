@@ -48,7 +48,7 @@ class Watching:
             IdleWatch(
                 parts.admin,
                 parts.ledger,
-                parts.topics.names,
+                partitions=lambda: parts.topics.partitions(parts.admin),
                 assigned=lambda: parts.loop.assigned_once,
                 post=parts.loop.mailbox.post,
                 done=ending.ask,
@@ -104,7 +104,7 @@ class Watching:
         parts.sweeper.give(PublishState(self._snapshot.update(state, self._health())))
 
     def _queue_of(self, tp: TopicPartition, lane: int) -> str:
-        return self._parts.topics.messages_of(tp.topic).queue_of(tp, lane, 1)
+        return self._parts.topics.queue_of(tp, lane, 1)
 
     def _health(self) -> HealthInput:
         loop = self._parts.loop

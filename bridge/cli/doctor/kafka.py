@@ -9,9 +9,10 @@ from bridge.errors import ConfigurationError
 from bridge.kafka.admin import Admin
 from bridge.kafka.errors import KafkaUnavailable
 from bridge.kafka.groups import GroupFacts, describe_group
-from bridge.kafka.profile import ConsumerSettings
 from bridge.records import TopicPartition
+from bridge.runtime.kafka_settings import consumer_settings
 from bridge.runtime.plan import PipelinePlan, Plan
+from bridge.runtime.topics import SharedTopic, Topics
 
 #: seconds that one question may take
 TIMEOUT = 5.0
@@ -22,8 +23,8 @@ class KafkaCheck:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        options = plan.settings
-        self._settings = ConsumerSettings(options.bootstrap_servers, options.group_id, kafka=options.kafka)
+        self._topics = Topics(plan)
+        self._settings = consumer_settings(plan.settings)
         self.partitions: dict[str, list[TopicPartition]] | None = None
 
     def look(self) -> list[Finding]:
@@ -48,11 +49,13 @@ class KafkaCheck:
         yield ok(f"reached at {self._plan.settings.bootstrap_servers}, login accepted")
         self.partitions = {}
         for pipeline in self._plan.pipelines:
-            yield from self._topics(admin, pipeline)
+            yield from self._topics_of(admin, pipeline)
+        yield from self._shared(admin)
+        yield from self._dead_letters(admin)
         yield from _group_findings(self._plan.settings.group_id, describe_group(self._settings, TIMEOUT))
         yield from self._lag(admin)
 
-    def _topics(self, admin: Admin, pipeline: PipelinePlan) -> list[Finding]:
+    def _topics_of(self, admin: Admin, pipeline: PipelinePlan) -> list[Finding]:
         assert self.partitions is not None
         name = pipeline.rules.name
         found: list[Finding] = []
@@ -63,7 +66,8 @@ class KafkaCheck:
             tool = f"kafka-topics.sh --bootstrap-server {self._plan.settings.bootstrap_servers}"
             how = f"{tool} --create --topic {missing[0]} --partitions N, or set wait_for_topics=true"
             found.append(problem(f"pipeline {name}: Kafka has no topic {few(missing)}", how))
-        self.partitions[name] = admin.expand(pipeline.topics)
+        expanded = admin.expand(pipeline.topics)
+        self.partitions[name] = [tp for tp in expanded if not self._topics.is_left_out(tp.topic)]
         topics: dict[str, int] = {}
         for tp in self.partitions[name]:
             topics[tp.topic] = topics.get(tp.topic, 0) + 1
@@ -74,6 +78,20 @@ class KafkaCheck:
             remedy = "create one, or correct the expression; topics that come later are taken up by themselves"
             found.append(warning(f"pipeline {name}: no topic matches {few(list(pipeline.topics))} yet", remedy))
         return found
+
+    def _shared(self, admin: Admin) -> Iterator[Finding]:
+        try:
+            self._topics.check_shared(admin)
+        except SharedTopic as error:
+            text, _, remedy = str(error).partition(" Remedy: ")
+            yield problem(text, remedy)
+
+    def _dead_letters(self, admin: Admin) -> Iterator[Finding]:
+        for missing in self._topics.missing_dead_letters(admin):
+            yield warning(str(missing), f"create it: {missing.command}")
+        if left_out := self._topics.left_out(admin):
+            text = f"{few(left_out)}: not carried, an expression matches, but dead letters of this bridge go there"
+            yield note(text, "name it in a pipeline if it is to be carried")
 
     def _lag(self, admin: Admin) -> list[Finding]:
         tps = [tp for some in (self.partitions or {}).values() for tp in some]

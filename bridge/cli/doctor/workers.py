@@ -42,7 +42,7 @@ def needs_of(plan: Plan, partitions: Mapping[str, list[TopicPartition]] | None) 
             queues = {
                 lane_queue(tp.topic, tp.partition, lane, count) for tp in tps for lane in range(pipeline.rules.lanes)
             }
-        for link in pipeline.links:
+        for link in (*pipeline.links, *filter(None, (pipeline.on_failed,))):
             own = link.options.get("queue")
             for queue in {str(own)} if own else queues:
                 needs.setdefault(queue, set()).add(link.task)
