@@ -307,6 +307,14 @@ def test_a_soft_time_limit_while_decoding_is_a_timeout(app: Celery, bench: MakeB
     assert outcome.next_offset == (11 if kind == "record" else 10)
 
 
+def test_when_the_time_is_up_a_batch_task_is_not_begun(app: Celery, bench: MakeBench) -> None:
+    seen: list[Batch] = []
+    table = bench(payload(rows(1, 2, 3)), ruled(decode=away_at(11, error=SoftTimeLimitExceeded())))
+    with pytest.raises(SoftTimeLimitExceeded):
+        table.run(batch_task(app, seen.append))
+    assert not seen
+
+
 @KINDS
 def test_too_little_memory_to_decode_does_not_give_a_record_up(app: Celery, bench: MakeBench, kind: str) -> None:
     table = bench(payload(rows(1, 2, 3)), ruled(decode=away_at(11, error=MemoryError())))

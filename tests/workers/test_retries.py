@@ -8,6 +8,7 @@ from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from bridge.entries import Failure
+from bridge.ledger.payload import BatchHeader
 from bridge.records import Batch, Record, Retry
 from bridge.workers.errors import LinkFailed, RecordFailed
 from tests.workers.fakes import Bench, payload, ruled
@@ -167,6 +168,16 @@ def test_a_failure_says_where_in_its_batch_the_record_was_and_when(app: Celery, 
         found = failure(bench(payload(records)), task, raised)
         assert (found.offset, found.index) == (offset, expected)
         assert found.at_ms > 1_600_000_000_000
+
+
+def test_in_a_train_the_place_is_that_in_the_record_s_own_batch(app: Celery, bench: MakeBench) -> None:
+    def code(record: Record) -> None:
+        if record.offset == 14:
+            raise Broken
+
+    batches = (BatchHeader(10, 11, 2, "size"), BatchHeader(12, 12, 1, "size"), BatchHeader(13, 15, 3, "flush"))
+    found = failure(bench(payload(rows(1, 2, 3, 4, 5, 6), batches=batches)), record_task(app, code), Broken)
+    assert (found.offset, found.index) == (14, 1)
 
 
 def test_an_exception_given_to_fail_keeps_class_and_traceback(app: Celery, bench: MakeBench) -> None:
