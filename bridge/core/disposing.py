@@ -16,7 +16,7 @@ from bridge.core.batching import ClosedBatch, rows_bytes
 from bridge.core.effects import DeadLetter, Report, Settle, WriteDeadLetters
 from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, count, failure_of, give_up_reason, judge, stall_wait
 from bridge.core.flight import Flight
-from bridge.core.isolation import split
+from bridge.core.isolation import found, split
 from bridge.core.lane import Lane, Phase, Writing
 from bridge.core.repeats import Service
 from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
@@ -181,7 +181,9 @@ class Disposing:
             if action == "skip":
                 self._report("warning", "skipped", f"record {row[OFFSET]} is skipped: {_why(lane, row)}", lane)
         letters = tuple(_letter(lane, row) for row, action in chosen if action == "dead_letter")
-        upto = outcome.next_offset if outcome.rejected else outcome.next_offset + 1
+        upto = outcome.next_offset
+        if not outcome.rejected:
+            upto, lane.counters = outcome.next_offset + 1, found(lane.counters)
         lane.writing = Writing(self._next_number(), upto, len(letters), lane.reason)
         if letters:
             topic = lane.rules.dead_letters_of(lane.tp.topic)

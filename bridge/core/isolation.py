@@ -35,6 +35,11 @@ def split(counters: Counters, kind: str, part_last: int) -> Counters:
     return replace(counters, split_kind=kind, split_last=max(counters.split_last, part_last), bad_last=part_last)
 
 
+def found(counters: Counters) -> Counters:
+    """The record at fault is found: none of the others is known to be."""
+    return replace(counters, bad_last=-1)
+
+
 def part_of(rows: Sequence[Row], counters: Counters) -> int:
     """How many of a batch's unfinished rows go as the next chain: all of them, unless it is being split."""
     if rows[0][OFFSET] > counters.split_last:
