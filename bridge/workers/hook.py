@@ -35,12 +35,13 @@ def ask(delivery: Delivery, payload: Payload, judged: Outcome, decide: Callable[
     except ClaimRefused:
         raise
     except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, the records are kept
-        told = told_by(error)
-        text = f"{type(told).__name__}: {message_of(told)}"
-        letters = tuple(Decided(offset, "dead_letter") for offset in payload.offsets)
-        delivery.complete(replace(judged, decided=letters, hook_error=text))
-        raise shown(error, f"the failed records go to the dead letter topic: {text}") from None
-    delivery.complete(replace(judged, decided=decided, hook_error=""))
+        failed, told = error, told_by(error)
+    else:
+        return delivery.complete(replace(judged, decided=decided, hook_error=""))
+    text = f"{type(told).__name__}: {message_of(told)}"
+    letters = tuple(Decided(offset, "dead_letter") for offset in payload.offsets)
+    delivery.complete(replace(judged, decided=letters, hook_error=text))
+    raise shown(failed, f"the failed records go to the dead letter topic: {text}")
 
 
 def failures_of(judged: Outcome, records: Sequence[Record]) -> list[Failed]:

@@ -227,6 +227,15 @@ def test_it_cannot_reject_what_has_failed_already(app: Celery, bench: MakeBench)
     assert table.ledger.outcome.decided == decided("dead_letter", "dead_letter")
 
 
+def test_what_it_raised_keeps_its_own_cause(app: Celery, bench: MakeBench) -> None:
+    def decide(batch: Batch) -> None:
+        raise ValueError("no word") from KeyError("word")
+
+    with pytest.raises(ValueError, match="no word") as caught:
+        bench(payload(ROWS, judged=JUDGED)).run(batch_task(app, decide))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 def test_a_record_task_decides_nothing(app: Celery, bench: MakeBench) -> None:
     seen: list[Any] = []
     table = bench(payload(ROWS, judged=JUDGED))
