@@ -49,11 +49,20 @@ def _row(offset: int) -> Row:
     return (offset, 0, None, b"x", ())
 
 
-def _loop() -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
+def _loop(left_out: str = "") -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
     config = CoreConfig("g", lambda topic: PipelineRules("t", batch_size=2), lambda tp, lane, link: "lane-0")
     given: list[ef.Effect] = []
     take = given.append
-    loop = Loop(Core(config), Mailbox(), publisher=take, asker=take, sweeper=take, revoker=take)
+    loop = Loop(
+        Core(config),
+        Mailbox(),
+        publisher=take,
+        asker=take,
+        sweeper=take,
+        revoker=take,
+        letters=take,
+        left_out=lambda topic: topic == left_out,
+    )
     consumer = ScriptedConsumer()
     loop.attach(consumer)  # type: ignore[arg-type]
     return loop, consumer, given
@@ -106,6 +115,20 @@ def test_an_error_in_a_callback_comes_out_after_the_fetch() -> None:
     consumer.script.append(fetch)
     with pytest.raises(LookupError, match="no pipeline"):
         loop.turn()
+
+
+def test_partitions_of_a_topic_that_is_left_out_come_and_go_unnoticed() -> None:
+    loop, _, given = _loop(left_out="t.dlq")
+    silent = TopicPartition("t.dlq", 0)
+
+    loop.on_assign([silent, TP])
+    loop.turn()
+    assert list(loop.core.partitions) == [TP]
+    assert {effect.tp for effect in given if isinstance(effect, ef.AskKafka)} == {TP}
+
+    loop.on_revoke([silent])
+    loop.on_lost([silent])
+    assert list(loop.core.partitions) == [TP]
 
 
 def _no_pipeline(topic: str) -> PipelineRules:
