@@ -71,8 +71,8 @@ def test_a_pool_that_links_were_not_tested_in_is_a_warning() -> None:
     assert found(judge_workers([gevent], {}), "warning") == ["host has the pool gevent, in which links were not tested"]
 
 
-def make_plan(**conf: Any) -> Plan:
-    """An app with two pipelines; the second one's second link has a queue of its own."""
+def make_plan(*, on_failed: bool = False, **conf: Any) -> Plan:
+    """An app with two pipelines; the second one's second link has a queue of its own. A third one asks a task."""
     app = Celery("examined", broker="redis://127.0.0.1:1/0", set_as_current=False)
     app.conf.update(conf)
     bridge = Bridge(app, group_id="g", lane_queues=4)
@@ -85,6 +85,8 @@ def make_plan(**conf: Any) -> Plan:
 
     bridge.pipeline("a", chain=first.s())
     bridge.pipeline("b", chain=first.s() | second.s().set(queue="own"), order_by="key", lanes=2, link_timeout=900)
+    if on_failed:
+        bridge.pipeline("c", chain=first.s(), on_failed=second.s())
     return plan_as_declared(bridge)
 
 
@@ -95,6 +97,11 @@ def test_the_needed_queues_are_those_of_the_lanes_that_there_are() -> None:
     assert set(needs) == {of_a, *of_b, "own"}
     assert needs["own"] == {"second"}
     assert all(needs[queue] == {"first"} for queue in {of_a, *of_b})
+
+
+def test_the_on_failed_task_is_needed_where_the_links_are() -> None:
+    needs = needs_of(make_plan(on_failed=True), {"c": [TopicPartition("c", 0)]})
+    assert needs[lane_queue("c", 0, 0, 4)] == {"first", "second"}
 
 
 def test_without_kafkas_answer_every_lane_queue_counts_as_needed() -> None:
@@ -297,6 +304,7 @@ def test_a_healthy_installation_ends_with_0_and_says_what_it_has_seen(
     kafka: KafkaServer,
 ) -> None:
     make_topic(topic_name, 3)
+    make_topic(f"{topic_name}.dlq", 1)
     code, chapters = examine_app(app)
     assert list(chapters) == [
         "Versions",
@@ -311,7 +319,7 @@ def test_a_healthy_installation_ends_with_0_and_says_what_it_has_seen(
     assert (code, list(chapters)[-1]) == (0, "0 problems, 0 warnings."), chapters
     assert f"group_id {group_name} code" in chapters["Options"]
     assert "start_from earliest default" in chapters["Options"]
-    assert chapters["Pipelines"] == [f"ok {topic_name}: store, order by partition"]
+    assert chapters["Pipelines"] == [f"ok {topic_name}: store, order by partition, given up: to {{topic}}.dlq"]
     assert chapters["Kafka"][:3] == [
         f"ok reached at {kafka.bootstrap_servers}, login accepted",
         f"ok pipeline {topic_name}: {topic_name} (3 partitions)",
@@ -330,6 +338,45 @@ def test_a_topic_that_is_not_there_is_a_problem_unless_it_is_waited_for(
     code, chapters = examine_app(app, "--wait-for-topics")
     assert code == 0
     assert "wait_for_topics true command line" in chapters["Options"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_missing_dead_letter_topic_is_a_warning_with_the_command_that_creates_it(
+    examine_app: Examine, app: str, make_topic: Callable[..., str], topic_name: str, kafka: KafkaServer
+) -> None:
+    make_topic(topic_name, 2)
+    code, chapters = examine_app(app)
+    assert (code, list(chapters)[-1]) == (0, "0 problems, 1 warning.")
+    lines = chapters["Kafka"]
+    at = next(number for number, line in enumerate(lines) if line.startswith("warning "))
+    assert lines[at].startswith(f"warning Kafka has no topic {topic_name}.dlq for the dead letters of {topic_name}: ")
+    tool = f"kafka-topics.sh --bootstrap-server {kafka.bootstrap_servers}"
+    assert lines[at + 1] == f"-> create it: {tool} --create --topic {topic_name}.dlq --partitions 2"
+
+
+@pytest.mark.usefixtures("worker")
+def test_topics_that_expressions_match_too_widely_are_found(
+    examine_app: Examine,
+    write_app: WriteApp,
+    make_topic: Callable[..., str],
+    topic_name: str,
+    group_name: str,
+    kafka: KafkaServer,
+    redis_url: str,
+) -> None:
+    make_topic(f"{topic_name}-a", 1)
+    make_topic(f"{topic_name}-a.dlq", 1)
+    source = textwrap.dedent(APP).format(
+        redis=redis_url, group=group_name, kafka=kafka.bootstrap_servers, topic=f"^{topic_name}-.*"
+    )
+    code, chapters = examine_app(write_app(source))
+    assert code == 0
+    assert f"ok pipeline ^{topic_name}-.*: {topic_name}-a (1 partitions)" in chapters["Kafka"]
+    assert any(line.startswith(f"{topic_name}-a.dlq: not carried, ") for line in chapters["Kafka"])
+
+    code, chapters = examine_app(write_app(source + f'bridge.pipeline("^{topic_name}.*a$", chain=store.s())\n'))
+    assert code == 1
+    assert any(line.startswith(f"problem Topic {topic_name}-a is matched by ") for line in chapters["Kafka"])
 
 
 @pytest.mark.usefixtures("worker")
