@@ -238,7 +238,7 @@ class Bench:
 
     def fail_all(self, message: str = "no", *, lane: int = 0, tp: TopicPartition = TP, **more: Any) -> bool:
         """The batch fails and nobody knows which of its records is at fault."""
-        first = self._first(tp, lane)
+        first = self.first(tp, lane)
         failure = Failure(first, "failed", False, 1, "store", "ValueError", message, **more)
         return self.complete(Outcome("failed", first, failure), lane=lane, tp=tp)
 
@@ -262,7 +262,8 @@ class Bench:
         """What the lane's chain carries."""
         return self.ledger.payload(self.ledger._lane(tp, lane).payload or b"")
 
-    def _first(self, tp: TopicPartition, lane: int) -> int:
+    def first(self, tp: TopicPartition = TP, lane: int = 0) -> int:
+        """The first offset of the chain that the lane was given last."""
         return self.ledger.read([tp])[tp].lanes[lane].first
 
     def _current(self, tp: TopicPartition, lane: int) -> Handle:

@@ -111,7 +111,7 @@ def offsets(bench: Bench) -> list[int]:
 
 def run(bench: Bench, bad: Collection[int], *, most: int = 500) -> list[list[int]]:
     """Every chain fails as a whole when it carries one of these records; returns what each chain carried."""
-    chains = []
+    chains: list[list[int]] = []
     while bench.lane().phase is not Phase.FREE:
         assert len(chains) < most, chains
         if bench.lane().phase in (Phase.RUNNING, Phase.ADOPTED):
@@ -367,8 +367,8 @@ def test_a_split_survives_a_handoff_at_any_step(steps: int) -> None:
 def test_an_outcome_that_only_the_next_owner_hears_goes_on_with_the_split(steps: int) -> None:
     bench = started(range(8))
     for step in range(steps + 1):
-        failure = Failure(bench._first(TP, 0), "failed", message="no")
-        bad = Outcome("failed", bench._first(TP, 0), failure) if 5 in offsets(bench) else None
+        failure = Failure(bench.first(TP, 0), "failed", message="no")
+        bad = Outcome("failed", bench.first(TP, 0), failure) if 5 in offsets(bench) else None
         bench.complete(bad, heard=step < steps)
     bench = handed_over(bench, range(8))
     bench.wait(4)
