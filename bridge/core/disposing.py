@@ -291,7 +291,7 @@ def is_link_timeout(outcome: Outcome) -> bool:
     """The link that reported this may still be running."""
     failure = outcome.failure
     if outcome.hook_error:
-        return outcome.hook_error.startswith(LINK_TIMEOUT)
+        return outcome.hook_error.startswith(f"{LINK_TIMEOUT}: ")
     return failure is not None and failure.exception == LINK_TIMEOUT
 
 
