@@ -143,8 +143,8 @@ class World:
         )
 
     def _is_at_its_end(self, tp: TopicPartition, committed: int) -> bool:
-        """Committed is what is finished; or a lane has stopped at a record that the log has lost since, or that a ledger
-        which was lost let run again."""
+        """Committed is what is finished; or a lane has stopped at a record that the log has lost since, or that may run
+        again because the ledger was lost."""
         if committed == self.truth.first_open(tp):
             return True
         bridge = self.group.get(tp)
