@@ -220,7 +220,8 @@ class Lane:
         if judged is None:
             self.counters = moved(self.counters, first)
             self.outcome = None
-        elif old is not None:
+        else:
+            assert old is not None
             flight.judged, flight.links, flight.part_last = judged, 1, old.part_last
         flight.attempt = 1 + self.counters.tries
         flight.dispatched_at = flight.published_at = now

@@ -188,6 +188,19 @@ def test_a_superseded_chain_is_not_published_before_its_time() -> None:
     assert len(bench.take(ef.PublishLink)) == 1
 
 
+def test_an_emptied_redis_does_not_know_which_link_a_chain_waits_for_and_it_waits_all_the_same() -> None:
+    old = timed_out()
+    old.ledger.flush()
+    old.wait(1)
+    assert old.ledger.read([TP])[TP].lanes[0].superseded == ""
+    bench = successor(old)
+    assert bench.take(ef.TerminateLinks) == []
+    bench.wait(3)
+    assert bench.take(ef.PublishLink) == []
+    bench.wait(2)
+    assert len(bench.take(ef.PublishLink)) == 1
+
+
 def timed_out() -> Bench:
     """An owner whose link ran for too long and was superseded just now."""
     old = left_behind()
