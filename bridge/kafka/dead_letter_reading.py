@@ -77,7 +77,9 @@ class DeadLetterReader:
     def read(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> Iterator[list[Run]]:
         """The records of each partition in [start, end), in order; each step brings CHUNK records at most."""
         open_ends = {tp: end for tp, (start, end) in ranges.items() if start < end}
-        self._client.assign([_place(tp, ranges[tp][0]) for tp in open_ends])
+        places = [_place(tp, ranges[tp][0]) for tp in open_ends]
+        self._client.assign(places)
+        self._client.resume(places)  # an earlier reading has left its partitions paused
         heard_at = time.monotonic()
         while open_ends:
             runs = self._take(open_ends)

@@ -51,9 +51,9 @@ def dlq() -> None:
 def list_letters(context: click.Context, /, topics: tuple[str, ...], as_json: bool, **given: object) -> None:
     """Count the dead letters by dead letter topic, source topic, disposition and exception, with their age.
 
-    It reads the topics from their beginning to their end. Those that were replayed are still there, as long as the
-    topic keeps them; REPLAYED BEFORE counts records that came back after a replay. A stub was too large for the topic
-    and carries only a part of its record.
+    It reads the topics from their beginning to their end. Dead letters that were replayed (REPLAYED) are still there,
+    as long as the topic keeps them. STUBS were too large for the topic, carry only a part of their record and cannot be
+    replayed.
 
     \b
     Examples:
@@ -61,11 +61,11 @@ def list_letters(context: click.Context, /, topics: tuple[str, ...], as_json: bo
       lanebridge dlq list --topic orders.dlq --json
     """
     from bridge.cli.dlq import listing
-    from bridge.cli.dlq.reading import all_letters
+    from bridge.cli.dlq.reading import all_letters, earlier_replays
     from bridge.cli.dlq.topics import cluster
 
     with cluster(context, topics, given) as found:
-        tallies = listing.count(all_letters(found))
+        tallies = listing.count(all_letters(found), earlier_replays(found))
         if as_json:
             click.echo(listing.as_json(tallies))
         else:

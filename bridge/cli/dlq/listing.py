@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rich import box
@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bridge.cli.dlq.letters import FoundLetter
+from bridge.cli.dlq.progress import Progress
 from bridge.cli.logs import one_line
 from bridge.core.words import span
 from bridge.kafka.dead_letter_headers import iso_time
-from bridge.records import TIMESTAMP
+from bridge.records import TIMESTAMP, TopicPartition
 
 #: columns of a table that is written to a file or a pipe
-_PLAIN_WIDTH = 200
+_PLAIN_WIDTH = 500
 
 #: dead letter topic, source topic, disposition, exception
 Kind = tuple[str, str, str, str]
@@ -30,29 +31,29 @@ class Tally:
     """Letters of one kind; times in milliseconds, None as long as no letter has one."""
 
     count: int = 0
-    stubs: int = 0
     replayed: int = 0
+    stubs: int = 0
     oldest_ms: int | None = None
     newest_ms: int | None = None
 
-    def add(self, letter: FoundLetter) -> None:
+    def add(self, letter: FoundLetter, *, is_replayed: bool) -> None:
         """Count one."""
         self.count += 1
-        if letter.about is not None:
-            self.stubs += bool(letter.about.omitted)
-            self.replayed += letter.about.replays > 0
+        self.replayed += is_replayed
+        self.stubs += letter.about is not None and bool(letter.about.omitted)
         if (at := letter.row[TIMESTAMP]) >= 0:
             self.oldest_ms = at if self.oldest_ms is None else min(self.oldest_ms, at)
             self.newest_ms = at if self.newest_ms is None else max(self.newest_ms, at)
 
 
-def count(letters: Iterable[FoundLetter]) -> dict[Kind, Tally]:
-    """The letters by kind. What does not say which record it was has no source, disposition and exception."""
+def count(letters: Iterable[FoundLetter], replays: Mapping[TopicPartition, Progress]) -> dict[Kind, Tally]:
+    """The letters by kind, and how many `replays` have written back. What does not say which record it was has no
+    source, disposition and exception."""
     found: dict[Kind, Tally] = {}
     for letter in letters:
         about = letter.about
         kind = (letter.tp.topic, *((about.tp.topic, about.disposition, about.exception) if about else ("", "", "")))
-        found.setdefault(kind, Tally()).add(letter)
+        found.setdefault(kind, Tally()).add(letter, is_replayed=replays[letter.tp].has_done(letter))
     return dict(sorted(found.items()))
 
 
@@ -66,8 +67,8 @@ def as_json(tallies: dict[Kind, Tally]) -> str:
             "disposition": kind[2] or None,
             "exception": kind[3] or None,
             "count": tally.count,
+            "replayed": tally.replayed,
             "stubs": tally.stubs,
-            "replayed_before": tally.replayed,
             "oldest": iso_time(tally.oldest_ms or 0) or None,
             "oldest_age_seconds": _age(tally.oldest_ms, now_ms),
             "newest": iso_time(tally.newest_ms or 0) or None,
@@ -97,12 +98,12 @@ def print_table(tallies: dict[Kind, Tally], topics: Iterable[str]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("DEAD LETTER TOPIC", "SOURCE", "DISPOSITION", "EXCEPTION"):
         table.add_column(name, overflow="fold")
-    for name in ("COUNT", "STUBS", "REPLAYED BEFORE", "OLDEST", "NEWEST"):
+    for name in ("COUNT", "REPLAYED", "STUBS", "OLDEST", "NEWEST"):
         table.add_column(name, justify="right", no_wrap=True)
     now_ms = time.time() * 1000
     for kind, tally in tallies.items():
         ages = [_age_text(_age(at, now_ms)) for at in (tally.oldest_ms, tally.newest_ms)]
-        numbers = [f"{number:,}" for number in (tally.count, tally.stubs, tally.replayed)]
+        numbers = [f"{number:,}" for number in (tally.count, tally.replayed, tally.stubs)]
         table.add_row(*(one_line(text) or "-" for text in kind), *numbers, *ages)
     console.print(table)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import click
 
 from bridge.cli.dlq.letters import FoundLetter
+from bridge.cli.dlq.progress import Progress, decode
 from bridge.cli.dlq.topics import Cluster
 from bridge.records import TopicPartition
 
@@ -37,6 +38,17 @@ def all_letters(cluster: Cluster) -> Iterator[FoundLetter]:
                     advance(run.upto - at[run.tp])
                     at[run.tp] = run.upto
                     yield from (FoundLetter.of(run.tp, row) for row in run.rows)
+
+
+def earlier_replays(cluster: Cluster) -> dict[TopicPartition, Progress]:
+    """What was replayed of each partition. Raises ProgressUnreadable, KafkaUnavailable."""
+    ids = cluster.admin.topic_ids(cluster.partitions)
+    found: dict[TopicPartition, Progress] = {}
+    for topic, tps in cluster.partitions.items():
+        with cluster.reader(cluster.replay_group(topic)) as reader:
+            kept = reader.kept(tps)
+        found |= {tp: decode(kept[tp], ids.get(topic, "")) for tp in tps}
+    return found
 
 
 def span_of(ranges: Mapping[TopicPartition, tuple[int, int]]) -> int:

@@ -29,10 +29,11 @@ def replay_all(context: click.Context, given: dict[str, Any]) -> Report:
     partitions = frozenset(given.pop("partitions"))
     wish = _take_wish(given)
     with cluster(context, topics, given) as found, StopAsked() as stopping:
+        chosen = _chosen(found, partitions)
         producer = AcknowledgedProducer(found.settings)
         work = Replay(found.settings, producer, _partitions_of(found), wish, stopping)
         try:
-            for topic, tps in _chosen(found, partitions).items():
+            for topic, tps in chosen.items():
                 if not work.report.was_stopped:
                     _replay_topic(found, work, topic, tps)
         finally:

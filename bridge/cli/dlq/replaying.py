@@ -58,10 +58,12 @@ class Wish:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the letters, and where they went."""
+    """What became of the letters, and where they went; `passed_over` counts the offsets that earlier runs with the same
+    wish have gone through."""
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     targets: Counter[TopicPartition] = field(default_factory=Counter)
+    passed_over: int = 0
     was_stopped: bool = False
 
 
@@ -115,7 +117,8 @@ class Replay:
             upto = high if end is None else min(high, end)
             start = max(low, first)
             if not self._wish.again:
-                start = progress.resume_at(start, self._wish.over(start, start))
+                begin, start = start, progress.resume_at(start, self._wish.over(start, start))
+                self.report.passed_over += max(0, min(start, upto) - begin)
             going[tp], ranges[tp] = _Going(progress, kept[tp], start, start), (start, upto)
             if not self._wish.dry_run:
                 progress.with_pass(self._wish.over(start, max(start, upto))).encode(upto)  # is there room to keep it?
@@ -271,3 +274,5 @@ def describe(report: Report, wish: Wish) -> Iterator[str]:
     for verdict, text in _LEFT.items():
         if number := report.verdicts[verdict]:
             yield f"{number:,} {text.format(limit=wish.max_replays)}"
+    if report.passed_over:
+        yield f"{report.passed_over:,} passed over: earlier runs have gone through them"
