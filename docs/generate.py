@@ -1,6 +1,7 @@
-"""Writes the generated parts of the pages in this directory: `./run docs`. With --check it only says what is stale.
+"""Writes what is generated in this directory: `./run docs`. With --check it only says what is stale.
 
-A page keeps what people wrote; what stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->` is replaced.
+A page keeps what people wrote; what stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->` is replaced. A
+picture is drawn anew.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import waiting
 
 from bridge.settings import options_table, owned_kafka_table, pipeline_options_table
 
@@ -22,9 +25,16 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     },
 }
 
+PICTURES: Mapping[str, Callable[[], str]] = {"waiting.svg": waiting.draw}
 
-def generated(page: str) -> str:
-    """The page with its generated parts renewed. Raises ValueError when it lacks the markers of a part."""
+
+def generated(name: str) -> str:
+    """The page with its generated parts renewed, or the picture. Raises ValueError when a page lacks the markers of a
+    part."""
+    return PICTURES[name]() if name in PICTURES else _page(name)
+
+
+def _page(page: str) -> str:
     text = (HERE / page).read_text(encoding="utf-8")
     for name, make in PAGES[page].items():
         begin, end = f"<!-- generated: {name} -->", f"<!-- end of {name} -->"
@@ -35,13 +45,18 @@ def generated(page: str) -> str:
     return text
 
 
+def _now(name: str) -> str:
+    path = HERE / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def main(arguments: list[str]) -> int:
     """Write the pages that are stale; with --check, exit 1 when there are any."""
-    stale = [page for page in PAGES if (HERE / page).read_text(encoding="utf-8") != generated(page)]
-    for page in stale:
-        print(f"docs/{page} {'is stale: ./run docs' if '--check' in arguments else 'written'}")
+    stale = [name for name in (*PAGES, *PICTURES) if _now(name) != generated(name)]
+    for name in stale:
+        print(f"docs/{name} {'is stale: ./run docs' if '--check' in arguments else 'written'}")
         if "--check" not in arguments:
-            (HERE / page).write_text(generated(page), encoding="utf-8")
+            (HERE / name).write_text(generated(name), encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 
 
