@@ -18,9 +18,9 @@ COMPACTED = {"cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.di
 
 @pytest.fixture(scope="module")
 def world(make_world: MakeWorld, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """With a worker."""
+    """With a worker that serves all topics of the module."""
     with make_world(tmp_path_factory.mktemp("ends"), "ends") as made:
-        made.worker(APP, "-P", "solo")
+        made.worker(APP, "-P", "solo", TEST_TOPIC=f"^{made.group}")
         yield made
 
 
