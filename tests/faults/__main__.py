@@ -8,12 +8,34 @@ import time
 
 import click
 
-from tests.faults import cells, kafka_cells, memory_cells, queue_cells, rebalance_cells, rule_cells, zombie_cells
+from tests.faults import (
+    cells,
+    dead_letter_cells,
+    failure_cells,
+    kafka_cells,
+    memory_cells,
+    outage_cells,
+    queue_cells,
+    rebalance_cells,
+    rule_cells,
+    zombie_cells,
+)
 from tests.faults.cell import CELLS, Report
 from tests.faults.rig import Failed
 
 #: the modules whose cells there are
-MODULES = (cells, memory_cells, zombie_cells, rebalance_cells, kafka_cells, queue_cells, rule_cells)
+MODULES = (
+    cells,
+    memory_cells,
+    zombie_cells,
+    rebalance_cells,
+    kafka_cells,
+    queue_cells,
+    rule_cells,
+    failure_cells,
+    dead_letter_cells,
+    outage_cells,
+)
 
 
 @click.command()

@@ -3,14 +3,14 @@
 FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how many links; FAULTS_SLEEP: seconds in each link;
 FAULTS_FAIL: `topic:partition:offset` of a record that always fails; FAULTS_FAIL_GROUP: a group
 whose batches all fail; FAULTS_HANG: a record as in FAULTS_FAIL that hangs its first run; FAULTS_FLAKY: a number, at
-multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH.
+multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH. A record
+that is out of attempts stops its lane: failure_cells.py is about what else may become of it.
 """
 
 from __future__ import annotations
 
 import os
 import time
-import uuid
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,30 +37,19 @@ def work(task: Any, link: str, batch: Batch) -> None:
     """Write down the begin, wait, fail if told to, write down the end."""
     if FAIL_GROUP and batch.id.startswith(f"{FAIL_GROUP}."):
         raise RuntimeError("every batch of this group fails")
-    run = uuid.uuid4().hex
-    about = {
-        "run": run,
-        "event": "begin",
-        "link": link,
-        "topic": batch.topic,
-        "partition": batch.partition,
-        "lane": batch.lane,
-        "chain": batch.id,
-        "offsets": history.pack([record.offset for record in batch]),
-        "worker": task.request.hostname or "",
-        "queue": (task.request.delivery_info or {}).get("routing_key", ""),
-    }
-    history.write(HISTORY, about)
+    run = history.begin(HISTORY, task, link, batch)
     if SLEEP:
         time.sleep(SLEEP)
     for record in batch:
         error = _trouble(link, record)
         if error:
-            history.write(HISTORY, {"run": run, "event": "end", "error": error})
             if error == "flaky":
+                history.end(HISTORY, run, error=error)
                 raise RuntimeError(error)  # the whole batch: what came before the record is not finished either
+            before = [each.offset for each in batch if each.offset < record.offset]
+            history.end(HISTORY, run, error=error, done=before)
             raise RecordFailed(record, error)
-    history.write(HISTORY, {"run": run, "event": "end"})
+    history.end(HISTORY, run)
 
 
 def _trouble(link: str, record: Record) -> str:
@@ -108,5 +97,6 @@ bridge.pipeline(
     order_by=ORDER,
     lanes=int(os.environ.get("FAULTS_LANES", "8")),
     retry=Retry(max_attempts=3, delay=0.2),
+    on_exhausted="stop",
     link_timeout=float(os.environ.get("FAULTS_LINK_TIMEOUT", "300")),
 )

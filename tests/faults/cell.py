@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults import history
-from tests.faults.checker import Expected, violations
+from tests.faults.checker import Expected, handled, violations
 from tests.faults.rig import Failed, Process, Rig
 
 
@@ -35,7 +35,7 @@ def register(name: str) -> Callable[[Callable[[], Report]], Callable[[], Report]
 def judge(rig: Rig, expected: Expected, **figures: object) -> Report:
     """What the tasks wrote down against the rules."""
     runs = rig.runs()
-    records = sum(len(run.offsets) for run in runs if run.end is not None and run.link == expected.links[-1])
+    records = handled(runs, expected.links[-1]).total()
     return Report({"records handled": records, "batches": len(runs), **figures}, violations(runs, expected))
 
 
@@ -67,7 +67,7 @@ def await_lines(rig: Rig, more: int, timeout: float = 120) -> None:
 
 def open_runs(rig: Rig) -> list[history.Run]:
     """The runs that have not ended."""
-    return [run for run in rig.runs() if run.end is None and not run.error]
+    return [run for run in rig.runs() if run.end is None and run.failed_at is None]
 
 
 def mib(size: int) -> float:

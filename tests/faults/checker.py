@@ -1,7 +1,7 @@
 """The rules, as a pure function over what was written down. Each rule has a bad history in test_checker.py.
 
-A run counts as a success when it ended without an error. In the last link a record is handled when a run with it
-succeeded. `P1`..`P4` are the promises of docs/architecture.md.
+A record is handled in a link when a run with it succeeded, or failed at a later record and said so. `P1`..`P4` are the
+promises of docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -50,17 +50,12 @@ def violations(runs: Sequence[Run], expected: Expected) -> list[str]:
 def _surely_acknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
     """The last run of a process that was killed may have been written down and not acknowledged: it may run again."""
     last = {run.pid: run for run in runs if run.pid in killed}
-    return [replace(run, end=None) if run is last.get(run.pid) else run for run in runs]
+    return [replace(run, end=None, done=None) if run is last.get(run.pid) else run for run in runs]
 
 
 def handled(runs: Iterable[Run], link: str) -> Counter[tuple[str, int, int]]:
     """How often each record was handled successfully in this link."""
-    return Counter(
-        (run.topic, run.partition, offset)
-        for run in runs
-        if run.link == link and run.end is not None
-        for offset in run.offsets
-    )
+    return Counter((run.topic, run.partition, offset) for run in runs if run.link == link for offset in run.succeeded)
 
 
 def _lost(runs: Sequence[Run], expected: Expected) -> list[str]:
@@ -123,10 +118,11 @@ def _overlapping(runs: Sequence[Run], expected: Expected) -> list[str]:
     last: dict[tuple[str, int, int], Run] = {}
     pairs = []
     for run in runs:
-        before = last.get(run.stream)
-        if before is not None and before.end is not None and before.end > run.begin:
+        before, ended = last.get(run.stream), run.end or run.failed_at
+        until = None if before is None else before.end or before.failed_at
+        if before is not None and until is not None and until > run.begin:
             pairs.append((before, run))
-        if before is None or run.end is None or before.end is None or run.end >= before.end:
+        if before is None or ended is None or until is None or ended >= until:
             last[run.stream] = run
     if len(pairs) <= expected.overlaps:
         return []
@@ -142,8 +138,8 @@ def _links_out_of_order(runs: Sequence[Run], links: Sequence[str]) -> list[str]:
         number = links.index(run.link)
         if number and ended.get((run.chain, links[number - 1]), float("inf")) > run.begin:
             found.append(f"P2 links: {run.chain} {run.link} began before {links[number - 1]} had ended")
-        if run.end is not None:
-            ended[run.chain, run.link] = run.end
+        if run.succeeded:
+            ended[run.chain, run.link] = run.end or run.failed_at or float("inf")
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,30 @@ def write(directory: str, line: dict[str, Any]) -> None:
         path = Path(directory) / f"{os.getpid()}.jsonl"
         _handles[key] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(_handles[key], (json.dumps({"at": time.monotonic(), "pid": os.getpid(), **line}) + "\n").encode())
+
+
+def begin(directory: str, task: Any, link: str, batch: Any) -> str:
+    """A link begins with a batch; what `end` names it by."""
+    run = uuid.uuid4().hex
+    about = {
+        "link": link,
+        "topic": batch.topic,
+        "partition": batch.partition,
+        "lane": batch.lane,
+        "chain": batch.id,
+        "attempt": batch.attempt,
+        "offsets": pack([record.offset for record in batch]),
+        "worker": task.request.hostname or "",
+        "queue": (task.request.delivery_info or {}).get("routing_key", ""),
+    }
+    write(directory, {"run": run, "event": "begin", **about})
+    return run
+
+
+def end(directory: str, run: str, *, error: str = "", done: Sequence[int] | None = None) -> None:
+    """It ends; `done`: the offsets that succeeded, when that is neither all of them nor, with an error, none."""
+    about = {} if done is None else {"done": pack(done)}
+    write(directory, {"run": run, "event": "end", **({"error": error} if error else {}), **about})
 
 
 def pack(offsets: Sequence[int]) -> list[list[int]]:
@@ -45,7 +70,8 @@ def unpack(ranges: Sequence[Sequence[int]]) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one link for one batch. `end` is None when it was killed, or raised (`error`)."""
+    """One run of one link for one batch. `end` is None when it was killed, or raised (`error`, at `failed_at`); `done`
+    are the offsets that succeeded when it raised behind some of them, or rejected some (None: all, or none)."""
 
     link: str
     topic: str
@@ -59,7 +85,16 @@ class Run:
     worker: str
     queue: str
     error: str = ""
-    keys: tuple[str, ...] = ()
+    attempt: int = 1
+    failed_at: float | None = None
+    done: tuple[int, ...] | None = None
+
+    @property
+    def succeeded(self) -> tuple[int, ...]:
+        """The offsets that went on to the next link, or are finished."""
+        if self.done is not None:
+            return self.done
+        return self.offsets if self.end is not None else ()
 
     @property
     def stream(self) -> tuple[str, int, int]:
@@ -98,4 +133,7 @@ def _run(begin: dict[str, Any], end: dict[str, Any] | None) -> Run:
         worker=begin["worker"],
         queue=begin["queue"],
         error=error,
+        attempt=begin["attempt"],
+        failed_at=end["at"] if end is not None and error else None,
+        done=tuple(unpack(end["done"])) if end is not None and "done" in end else None,
     )

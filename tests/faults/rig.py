@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -103,9 +104,16 @@ class Rig:
     """One cell's world. `env` goes into the environment of bridges and workers, `settings` to the broker."""
 
     def __init__(
-        self, *, topic: str = "faults", partitions: int = 12, settings: Mapping[str, str] | None = None, **env: str
+        self,
+        *,
+        topic: str = "faults",
+        partitions: int = 12,
+        settings: Mapping[str, str] | None = None,
+        app: str = "tests.faults.app",
+        **env: str,
     ) -> None:
         self.topic = topic
+        self.app = app
         self._settings = settings
         self.partitions = partitions
         self.env = env
@@ -162,12 +170,18 @@ class Rig:
 
     def produce(self, count: int, *, size: int = 100, keys: int = 0, topic: str | None = None, start: int = 0) -> None:
         """`count` records of `size` bytes, in turn to each partition; `keys` different keys, 0 for none."""
+        numbers = range(start, start + count)
+        values = (str(number).encode().ljust(size, b".") for number in numbers)
+        self.write(zip(numbers, values, strict=True), keys=keys, topic=topic)
+
+    def write(self, records: Iterable[tuple[int, bytes]], *, keys: int = 0, topic: str | None = None) -> None:
+        """Records by number: it is in partition number % partitions, at offset number // partitions when none before it
+        is left out."""
         options = {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "linger.ms": 20, "log_level": 0}
         # without idempotence a retried batch may land behind its successor, and offsets would not follow the numbers
         producer = Producer({**options, "enable.idempotence": True})
-        for number in range(start, start + count):
+        for number, value in records:
             key = f"key-{number // self.partitions % keys}".encode() if keys else None
-            value = str(number).encode().ljust(size, b".")
             while True:
                 try:
                     producer.produce(topic or self.topic, value, key, partition=number % self.partitions)
@@ -221,12 +235,12 @@ class Rig:
 
     def bridge(self, *arguments: str, name: str = "bridge", **env: str) -> Process:
         """`lanebridge run` with these arguments."""
-        command = [sys.executable, "-m", "bridge.cli", "-A", "tests.faults.app", "run", *arguments]
+        command = [sys.executable, "-m", "bridge.cli", "-A", self.app, "run", *arguments]
         return self._start(name, command, env)
 
     def worker(self, name: str, queues: str = "", *, pool: str = "solo", concurrency: int = 1, **env: str) -> Process:
         """`celery bridge worker` on these queues; all lane queues when none are given."""
-        command = [sys.executable, "-m", "celery", "-A", "tests.faults.app", "bridge", "worker"]
+        command = [sys.executable, "-m", "celery", "-A", self.app, "bridge", "worker"]
         command += ["-n", f"{name}@%h", "-P", pool, "-c", str(concurrency), "-l", "WARNING"]
         command += ["-Q", queues] if queues else []
         return self._start(name, command, env)
@@ -250,6 +264,13 @@ class Rig:
         process = Process(name, command, self.environment(**env), self.directory)
         self.processes.append(process)
         return process
+
+    def lanes(self) -> list[dict[str, Any]]:
+        """What `lanebridge lanes --json` says of every lane."""
+        command = [sys.executable, "-m", "bridge.cli", "-A", self.app, "lanes", "--json"]
+        said = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True, timeout=60)
+        found: list[dict[str, Any]] = json.loads(said.stdout)["lanes"]
+        return found
 
     # --- what is seen ------------------------------------------------------------------------------------------------
 
