@@ -6,13 +6,16 @@ The mutations live here alone. A check that nothing turns red checks nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from bridge.core import events as ev
 from bridge.core.dispatching import Dispatching
+from bridge.core.disposing import Disposing
 from bridge.core.lane import TABLE, Lane, Phase, Signal
 from bridge.core.partition import Partition, Stage
+from bridge.entries import Outcome, Seen
 from tests.core.ledger import ClaimsAnyLink, ClaimsTwice, Ledger, NeverCompares
 from tests.core.truth import Violation
 from tests.core.world import simulate
@@ -102,5 +105,42 @@ def test_forgetting_what_the_lane_was_seen_as_is_found(monkeypatch: pytest.Monke
 
 
 def test_a_lane_that_nobody_wakes_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dispatching, "_set_timer", lambda dispatching, lane, at: None)
+    monkeypatch.setattr(Dispatching, "set_timer", lambda dispatching, lane, at: None)
     first_red("calm", ("P5",))
+
+
+def test_a_dead_letter_that_the_broker_is_not_waited_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispose = Disposing._dispose
+
+    def settle_at_once(disposing: Disposing, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
+        dispose(disposing, partition, lane, outcome, now)
+        if lane.writing is not None and lane.writing.letters:
+            disposing._settle(partition, lane, now)
+
+    monkeypatch.setattr(Disposing, "_dispose", settle_at_once)
+    first_red("gaps in the answers", ("P1",))
+
+
+def test_a_timeout_that_counts_as_a_success_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_outcome = Lane.take_outcome
+
+    def forgive(lane: Lane, seen: Seen, outcome: Outcome) -> bool:
+        assert lane.flight is not None
+        if outcome.failure is not None and outcome.failure.kind == "timeout":
+            outcome = Outcome("ok", lane.flight.part_last + 1)
+        return take_outcome(lane, seen, outcome)
+
+    monkeypatch.setattr(Lane, "take_outcome", forgive)
+    first_red("hang", ("P1", "P2"))
+
+
+def test_dropping_what_follows_a_failed_record_in_its_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    dispose = Disposing._dispose
+
+    def dispose_of_all(disposing: Disposing, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
+        dispose(disposing, partition, lane, outcome, now)
+        if lane.writing is not None and lane.flight is not None:
+            lane.writing = replace(lane.writing, upto=lane.flight.last + 1)
+
+    monkeypatch.setattr(Disposing, "_dispose", dispose_of_all)
+    first_red("gaps in the answers", ("P1",))

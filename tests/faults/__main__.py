@@ -11,6 +11,7 @@ import click
 from tests.faults import (
     cells,
     dead_letter_cells,
+    deadline_cells,
     failure_cells,
     kafka_cells,
     memory_cells,
@@ -35,6 +36,7 @@ MODULES = (
     failure_cells,
     dead_letter_cells,
     outage_cells,
+    deadline_cells,
 )
 
 

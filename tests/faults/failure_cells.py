@@ -40,7 +40,7 @@ def poison() -> Report:
         FAULTS_BATCH=str(BATCH),
         FAULTS_ATTEMPTS=str(ATTEMPTS),
         FAULTS_DELAY="0.1",
-        FAULTS_HARD="2",
+        FAULTS_HARD="8",  # Celery notices within 5 s that a process is gone, unless its time is up before that
         BRIDGE_MAX_TIMEOUTS=str(TIMEOUTS),
         BRIDGE_MAX_WORKER_LOSSES=str(LOSSES),
         BRIDGE_BRAKE_LIMIT="5",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.checker import Expected, violations
 from tests.faults.history import Run
+from tests.faults.letters import Letter, committed_early, wrong_letters
 
 
 def _run(offsets: range | tuple[int, ...], begin: float, *, link: str = "link1", chain: str = "a") -> Run:
@@ -74,3 +75,67 @@ def test_the_last_run_of_a_killed_process_may_run_again_and_no_other() -> None:
     earlier = [replace(GOOD[1], pid=7), replace(GOOD[2], pid=7), replace(GOOD[1], begin=3.0, end=3.5)]
     found = violations([GOOD[0], *earlier], replace(EXPECTED, killed={7}))
     assert any(text.startswith("P4") for text in found)
+
+
+# --- records that are given up ----------------------------------------------------------------------------------------
+
+#: record 4 failed behind 3, was given up, and 5 went on in a chain of its own
+GIVEN_UP = [
+    GOOD[0],
+    replace(GOOD[1], end=None, error="named", failed_at=1.5, done=(3,)),
+    _run((5,), 1.8, chain="c"),
+    replace(GOOD[2], begin=2.5, end=2.9, chain="d"),
+]
+WITHOUT_IT = replace(EXPECTED, offsets={("t", 0): (0, 1, 2, 3, 5, 6, 7, 8)})
+LETTER = Letter(("t", 0, 4), "exhausted", b"four")
+WANTED, VALUES = {("t", 0, 4): "exhausted"}, {("t", 0, 4): b"four"}
+
+
+def test_what_a_run_got_through_before_it_failed_is_handled() -> None:
+    assert violations(GIVEN_UP, WITHOUT_IT) == []
+
+
+def test_a_record_that_was_given_up_does_not_count_as_handled() -> None:
+    assert any(text.startswith("P1 lost: t[0] link1: 1 records, first 4") for text in violations(GIVEN_UP, EXPECTED))
+
+
+def test_a_run_beside_one_that_failed_later_is_found() -> None:
+    beside = [replace(run, begin=1.2) if run.chain == "c" else run for run in GIVEN_UP]
+    assert any(text.startswith("P3 overlap") for text in violations(beside, WITHOUT_IT))
+
+
+def test_the_wanted_dead_letters_are_no_violation() -> None:
+    assert wrong_letters([LETTER], WANTED, VALUES) == []
+    assert wrong_letters([LETTER, LETTER], WANTED, VALUES, copies=1) == []
+
+
+BAD_LETTERS = {
+    "P1": [],
+    "P6": [LETTER, replace(LETTER, place=("t", 0, 5))],
+    "1 extra copies": [LETTER, LETTER],
+    "('t', 0, 4) is timeout instead of exhausted": [replace(LETTER, disposition="timeout")],
+    "P7": [replace(LETTER, value=b"five")],
+}
+
+
+@pytest.mark.parametrize("rule", BAD_LETTERS)
+def test_dead_letters_that_break_a_rule_are_found(rule: str) -> None:
+    assert any(text.startswith(rule) for text in wrong_letters(BAD_LETTERS[rule], WANTED, VALUES))
+
+
+def test_dead_letters_out_of_order_are_found() -> None:
+    second = replace(LETTER, place=("t", 0, 8))
+    wanted = {letter.place: "exhausted" for letter in (LETTER, second)}
+    assert wrong_letters([LETTER, second, LETTER], wanted, {}, copies=1) == []
+    assert wrong_letters([second, LETTER], wanted, {}) == ["P2 dead letters of ('t', 0): (8, 4)"]
+
+
+def test_offsets_may_pass_a_dead_letter_and_a_record_that_was_skipped() -> None:
+    assert committed_early({("t", 0): 9}, GIVEN_UP, [LETTER], "link1") == []
+    assert committed_early({("t", 0): 9}, GIVEN_UP, [], "link1", skipped=[("t", 0, 4)]) == []
+
+
+def test_an_offset_that_passes_a_record_before_its_dead_letter_is_there_is_found() -> None:
+    assert committed_early({("t", 0): 4}, GIVEN_UP, [], "link1") == []
+    found = committed_early({("t", 0): 5}, GIVEN_UP, [], "link1")
+    assert found == ["P6 committed 5 of t[0], but 4 was neither handled nor dead-lettered"]
