@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -20,9 +21,11 @@ from hypothesis.stateful import (
 from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.batching import Batcher, ClosedBatch, rows_bytes
-from bridge.core.lane import Phase
+from bridge.core.disposing import Disposing
+from bridge.core.failures import Limits
+from bridge.core.lane import Lane, Phase
 from bridge.core.partition import Partition
-from bridge.records import OFFSET, PipelineRules, Retry, Row
+from bridge.records import OFFSET, Action, PipelineRules, Retry, Row
 from tests.core.bench import KEY_0, KEY_1, TP, row
 from tests.core.driven import Driven
 from tests.core.kafka import Log
@@ -205,7 +208,7 @@ class Histories(RuleBasedStateMachine):
             old.commit(commit.entries)
         old.handle((ev.Lost if lost else ev.Revoked)((TP,)))
         self.bridges += 1
-        self.bench = Driven(old.rules, beside=old, name=f"b{self.bridges}")
+        self.bench = Driven(old.rules, beside=old, name=f"b{self.bridges}", limits=old.limits)
         self.bench.answer = old.answer
         self.bench.assign()
 
@@ -251,6 +254,64 @@ class Histories(RuleBasedStateMachine):
         assert all(lane.phase in (Phase.FREE, Phase.RETRYING) for lane in bench.partition().lanes.values())
 
 
+class Disposals(Histories):
+    """The same, with records that are given up: rejected, out of attempts, alone or in batches that are split."""
+
+    @initialize(
+        lanes=st.sampled_from([1, 2]),
+        size=st.integers(1, 5),
+        links=st.sampled_from([1, 2]),
+        attempts=st.integers(1, 2),
+        policy=st.sampled_from(["dead_letter", "dead_letter", "skip"]),
+        hook=st.sampled_from(["", "rescue"]),
+    )
+    def begin(self, lanes: int, size: int, links: int, attempts: int, policy: Action, hook: str) -> None:  # type: ignore[override]
+        rules = PipelineRules(
+            "p",
+            ("parse", "store")[-links:],
+            batch_size=size,
+            order_by="partition" if lanes == 1 else "key",
+            lanes=lanes,
+            retry=Retry(attempts, delay=1.0, max_delay=4.0),
+            on_exhausted=policy,
+            on_failed=hook,
+        )
+        self.bench = Driven(rules, limits=Limits(1, 1))
+        self.bench.kafka.logs[TP] = Log()
+        self.bench.broker.end = 0
+        self.bench.assign()
+
+    @rule(
+        count=st.integers(1, 5),
+        ends=st.lists(
+            st.tuples(
+                st.sampled_from([None, 0, 1, 2, 3]),
+                st.sampled_from(["named", "unnamed", "rejected"]),
+                st.sampled_from(["dead_letter", "skip"]),
+                st.booleans(),
+            ),
+            min_size=1,
+            max_size=6,
+        ),
+    )
+    def work(self, count: int, ends: list[tuple[int | None, str, Action, bool]]) -> None:
+        """Records come, and links end one after the other: with a bad record, an answer of the on_failed task, heard
+        or not."""
+        self.produce([None, KEY_0, KEY_1, KEY_0, KEY_1][:count], 0)
+        for bad, how, action, heard in ends:
+            self.bench.read(9)
+            self.bench.beat()
+            self.bench.wait(1.1)
+            if self.bench.queue:
+                self.bench.take_message(0)
+            if self.bench.jobs:
+                self.bench.finish(0, bad, heard=heard, how=how, action=action)
+
+    @rule(kind=st.sampled_from([ef.WriteDeadLetters, ef.Settle]))
+    def keep_disposal(self, kind: type) -> None:
+        self.bench.silent.add(kind)
+
+
 def run(machine: Any, examples: int, steps: int, **more: Any) -> None:
     chosen = settings(QUIET, max_examples=examples, stateful_step_count=steps, **more)
     run_state_machine_as_test(machine, settings=chosen)
@@ -262,6 +323,23 @@ def test_batches_are_the_records_cut_as_the_rules_say() -> None:
 
 def test_no_history_that_hypothesis_finds_breaks_a_promise() -> None:
     run(Histories, 150, 60)
+
+
+def test_no_history_of_records_that_are_given_up_breaks_a_promise() -> None:
+    run(Disposals, 80, 40)
+
+
+def test_the_machine_of_disposals_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = Disposing._settle
+
+    def settle_one_too_many(disposing: Disposing, partition: Partition, lane: Lane, now: float) -> None:
+        assert lane.writing is not None
+        lane.writing = replace(lane.writing, upto=lane.writing.upto + 1)
+        settle(disposing, partition, lane, now)
+
+    monkeypatch.setattr(Disposing, "_settle", settle_one_too_many)
+    with pytest.raises(Violation, match="is not disposed of"):
+        run(Disposals, 60, 40, phases=[hypothesis.Phase.generate])
 
 
 def test_the_machine_of_histories_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
