@@ -265,7 +265,7 @@ class Disposals(Histories):
         policy=st.sampled_from(["dead_letter", "dead_letter", "skip"]),
         hook=st.sampled_from(["", "rescue"]),
     )
-    def begin(self, lanes: int, size: int, links: int, attempts: int, policy: Action, hook: str) -> None:  # type: ignore[override]
+    def begin(self, lanes: int, size: int, links: int, attempts: int, policy: Action, hook: str) -> None:
         rules = PipelineRules(
             "p",
             ("parse", "store")[-links:],
