@@ -121,7 +121,7 @@ def troubled(
             if name == "large":
                 values[10] = b"x" * 2_000_000
             world.produce(f"{world.group}-{name}", values, **{"message.max.bytes": 4_000_000})
-        world.worker(APP, "-P", "solo")
+        world.worker(APP, "-P", "solo", TEST_TOPIC=world.group)
         yield world, world.bridge(APP, TEST_TOPIC=world.group)
 
 
@@ -151,7 +151,7 @@ def test_a_return_value_that_cannot_travel_stops_its_lane_at_once_and_is_named(
         assert part in line
 
 
-def test_a_task_that_raises_is_tried_again_then_stops_its_lane_whatever_on_exhausted_says(
+def test_a_task_that_raises_is_tried_again_then_stops_its_lane_as_on_exhausted_says(
     troubled: tuple[World, Process],
 ) -> None:
     world, bridge = troubled

@@ -57,7 +57,9 @@ _first = signature(os.environ["TEST_LINK"]) if "TEST_LINK" in os.environ else me
 _patience = Retry(max_attempts=2, delay=0.1)
 
 bridge.pipeline(f"{TOPIC}-large", chain=_first | store.s(), batch_timeout=0.2, retry=_patience)
-bridge.pipeline(f"{TOPIC}-cursor", chain=look_up.s() | store.s(), batch_timeout=0.2, retry=_patience)
 bridge.pipeline(
-    f"{TOPIC}-raises", chain=check.s() | store.s(), batch_timeout=0.2, retry=_patience, on_exhausted="dead_letter"
+    f"{TOPIC}-cursor", chain=look_up.s() | store.s(), batch_timeout=0.2, retry=_patience, on_exhausted="stop"
+)
+bridge.pipeline(
+    f"{TOPIC}-raises", chain=check.s() | store.s(), batch_timeout=0.2, retry=_patience, on_exhausted="stop"
 )
