@@ -16,14 +16,18 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from bridge.cli.main import COMMANDS
+from bridge.core.failures import COUNTED, DISPOSITIONS
 from bridge.core.lane import TABLE, Phase, Signal
 from bridge.devstack import KafkaServer, RedisServer
+from bridge.kafka.dead_letter_headers import Letter, Sender, letter_headers
+from bridge.records import TopicPartition
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 README = (ROOT / "README.md").read_text()
+FAILURES = (ROOT / "docs" / "failures.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,24 @@ def test_the_architecture_names_every_step_of_the_ledger() -> None:
     (steps,) = re.findall(r"### Steps\n(.*?)\n### ", ARCHITECTURE, re.DOTALL)
     named = set(re.findall(r"^\| ([a-z_, ]+) \|", steps, re.MULTILINE)) | set(re.findall(r"`([a-z]+)`", steps))
     assert {name for cell in named for name in cell.split(", ")} >= scripts - of_registries
+
+
+def test_the_page_about_failures_shows_the_headers_of_both_profiles_as_they_are() -> None:
+    (table,) = re.findall(r"\| Header \|.*?\n\n", FAILURES, re.DOTALL)
+    _, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
+    after_a_replay = (("lanebridge.replays", b"1"),)
+    row = (7, 1, None, None, after_a_replay)
+    letter = Letter(row, "exhausted", "m", "E", "trace", "task", 1, "chain", 0, 1, first_failed_ms=1, last_failed_ms=2)
+    for profile, column in (("kafka", 0), ("spring", 1)):
+        headers = letter_headers(TopicPartition("t", 0), letter, Sender("g", "1", profile), omitted="value")  # type: ignore[arg-type]
+        shown = [cells[0] if cells[column] == "the same" else cells[column] for cells in rows]
+        assert sorted(re.split(r"[` ]", cell)[1] for cell in shown if cell) == sorted(name for name, _ in headers)
+
+
+def test_the_page_about_failures_names_every_disposition() -> None:
+    (cell,) = re.findall(r"^\| `lanebridge\.disposition` \|.*\| (.*) \|$", FAILURES, re.MULTILINE)
+    given_up_as = {DISPOSITIONS[kind] for kind, counter in COUNTED.items() if counter}
+    assert set(re.findall(r"`(\w+)`", cell)) == given_up_as | {"rejected", "undecodable"}
 
 
 def test_the_architecture_gives_a_reason_for_every_dependency(project: dict[str, Any]) -> None:
@@ -127,4 +149,39 @@ def test_the_readmes_own_example_runs(
         answer = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stderr
         assert "<Batch orders[0] 0..9 (10 records)>: 55 in all" in log.read_text()
+    Redis.from_url(database).flushdb()
+
+
+def test_the_example_of_a_task_that_decides_runs(
+    kafka: KafkaServer, redis_server: RedisServer, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    (example,) = re.findall(r"```python\n# payments\.py\n(.*?)```", FAILURES, re.DOTALL)
+    (tmp_path / "payments.py").write_text(example)
+    make_topic("payments", partitions=1)
+    make_topic("payments.dlq", partitions=1)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for account, amount in (("a", 20), ("closed", 1), ("b", 0), ("c", 50)):
+        producer.produce("payments", json.dumps({"account": account, "amount": amount}))
+    producer.produce("payments", "no JSON")
+    assert producer.flush(30.0) == 0
+    database = redis_server.url.replace("/0", "/8")
+    environment = {**os.environ, "BRIDGE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "CELERY_BROKER_URL": database}
+    lanebridge = [sys.executable, "-m", "bridge.cli"]
+    with _running(*lanebridge, "worker", "-A", "payments", "-P", "solo", cwd=tmp_path, environment=environment) as log:
+        for command in (["run", "--until-idle"], ["dlq", "list", "--json"]):
+            answer = subprocess.run(
+                [*lanebridge, *command, "-A", "payments"],
+                cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert answer.returncode == 0, answer.stderr
+        said = re.findall(r"(?:booked|given up) \d.*", log.read_text())
+    kinds = [(each["disposition"], each["exception"]) for each in json.loads(answer.stdout)["dead_letters"]]
+    assert kinds == [("exhausted", "ZeroDivisionError"), ("undecodable", "JSONDecodeError")]
+    assert said == [
+        "booked 0: 5",
+        "given up 1: exhausted, Closed",
+        "given up 2: exhausted, ZeroDivisionError",
+        "booked 3: 2",
+        "given up 4: undecodable, JSONDecodeError",
+    ]
     Redis.from_url(database).flushdb()
