@@ -164,8 +164,8 @@ class Disposing:
     def _dispose(self, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
         flight = lane.flight
         assert flight is not None
-        wanted = {offset for offset in outcome.at_stake if offset >= lane.watermark}
-        rows = [row for row in flight.rows if row[OFFSET] in wanted]
+        at_stake = set(outcome.at_stake)
+        rows = [row for row in flight.rows if row[OFFSET] in at_stake]
         if lane.rules.on_failed and rows and not _is_decided(outcome):
             self._ask(partition, lane, outcome, rows, now)
             return

@@ -89,7 +89,7 @@ def _in_flight(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     whose = "" if lane.phase is Phase.RUNNING else "chain of the partition's last owner: "
     task = flight.task(lane.rules, flight.link)
     link = f"on_failed ({task})" if flight.is_hook else f"link {flight.link} of {lane.rules.links} ({task})"
-    again = f", attempt {flight.attempt}" if flight.attempt > 1 else ""
+    again = f", attempt {flight.attempt}" if flight.attempt > 1 and not flight.is_hook else ""
     if lane.reason:
         goes_on = ", it goes on by itself as soon as that changes" if lane.stalled else ""
         age = span(now - flight.dispatched_at)

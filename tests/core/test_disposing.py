@@ -526,6 +526,20 @@ def test_what_is_behind_a_crash_has_all_its_attempts(crash: Callable[[Bench, Out
     assert bench.lane().counters == Counters(1, failures=1, tries=1)
 
 
+@pytest.mark.parametrize("crash", CRASHES)
+def test_the_record_that_failed_behind_rejected_ones_has_all_its_attempts_after_a_crash(
+    crash: Callable[[Bench, Outcome], None],
+) -> None:
+    twice = replace(ONCE, retry=Retry(2, delay=1.0, jitter=0.0))
+    old = running(twice)
+    crash(old, Outcome("partial", 1, replace(FAILED, offset=1), REJECTED[:1]))
+    bench = heir(old, twice)
+    bench.wait(ADOPTED_WAIT + 1)
+    assert {offset for offset, _ in bench.dead_letters()} == {0}
+    assert [r[0] for r in bench.payload().rows] == [1, 2]
+    assert bench.lane().counters == Counters(1, failures=1, tries=1)
+
+
 @pytest.mark.parametrize("crash", CRASHES[1:3])
 def test_a_second_copy_of_a_dead_letter_says_the_same(crash: Callable[[Bench, Outcome], None]) -> None:
     twice = replace(ONCE, retry=Retry(2, delay=1.0, jitter=0.0))
@@ -810,6 +824,9 @@ def test_an_on_failed_task_that_nobody_could_run_stalls_the_lane_and_is_asked_ag
         bench.fault(kind, "NotRegistered")
         assert (bench.lane().phase, bench.lane().stalled) == (Phase.DISPOSING, True)
         pauses.append(bench.seconds_until(ef.Dispatch))
+        judged = bench.payload().judged
+        assert judged is not None
+        assert judged.hook_error == ""
     assert pauses == [1.0, 2.0, 4.0, 8.0]
     assert bench.said("stalled")[:2] == [
         "on_failed rescue: NotRegistered: gone (asked again in 1 s)",

@@ -575,7 +575,7 @@ def test_a_lane_whose_on_failed_task_is_asked_names_it_and_its_queue() -> None:
     world.report(failure(1))
     world.now += 2
     assert (world.lane.state, world.lane.last_error) == ("running", "ValueError: boom")
-    assert world.lane.reason == "on_failed (rescue), attempt 2 has been in queue hook-0 for 2.0 s"
+    assert world.lane.reason == "on_failed (rescue) has been in queue hook-0 for 2.0 s"
 
 
 def test_an_on_failed_task_that_nobody_can_run_stalls_the_lane() -> None:
