@@ -62,6 +62,7 @@ def bridge_group() -> None:
     Its workers:     lanebridge worker
     What it does:    lanebridge lanes
     What is wrong:   lanebridge doctor
+    What failed:     lanebridge dlq list
 
     Each of them works on the Celery app that -A names. The same commands are there as
     `celery -A tasks bridge COMMAND`. Exit codes: 0 clean, 1 fatal error, 2 usage, 3 ended with a stopped lane.

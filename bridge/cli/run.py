@@ -27,6 +27,11 @@ def run(context: click.Context, /, until_idle: bool, **given: object) -> None:
     to the next owner, nothing is lost or done twice. A second signal ends it at once. Run as many as you like: bridges
     of one group share the partitions.
 
+    A record that fails is tried again in its place while its lane waits; `lanebridge lanes` says which lanes wait, and
+    why. Out of attempts, it alone goes to the pipeline's dead letter topic, {topic}.dlq, which must exist (`lanebridge
+    doctor` prints the command that creates it, `lanebridge dlq` lists, shows and replays what is in it); on_exhausted
+    and on_failed of a pipeline say otherwise.
+
     Every option below is also a variable BRIDGE_<NAME>, and an argument of Bridge(...); this command line wins over
     the environment, that over code. Passwords belong in the environment, or in a file that BRIDGE_<NAME>_FILE names:
     command lines are seen by others.
@@ -36,7 +41,7 @@ def run(context: click.Context, /, until_idle: bool, **given: object) -> None:
       0  clean, or with --until-idle: all done
       1  fatal error
       2  usage, or an option's value
-      3  --until-idle ended with a stopped lane
+      3  --until-idle ended with a stopped lane (on_exhausted="stop")
 
     \b
     Examples:
