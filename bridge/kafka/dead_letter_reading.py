@@ -75,7 +75,8 @@ class DeadLetterReader:
         return {tp: self._ask(lambda tp=tp: self._bounds(tp)) for tp in tps}  # type: ignore[misc]
 
     def read(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> Iterator[list[Run]]:
-        """The records of each partition in [start, end), in order; each step brings CHUNK records at most."""
+        """The records of each partition in [start, end), in order; each step brings CHUNK records at most, or nothing
+        when none came for a moment."""
         open_ends = {tp: end for tp, (start, end) in ranges.items() if start < end}
         places = [_place(tp, ranges[tp][0]) for tp in open_ends]
         self._client.assign(places)
@@ -83,9 +84,9 @@ class DeadLetterReader:
         heard_at = time.monotonic()
         while open_ends:
             runs = self._take(open_ends)
+            yield runs
             if runs:
                 heard_at = time.monotonic()
-                yield runs
             elif time.monotonic() - heard_at > self._patience:
                 raise self._unavailable(KafkaError(KafkaError._TIMED_OUT))
 
@@ -105,6 +106,8 @@ class DeadLetterReader:
 
     def keep(self, states: Mapping[TopicPartition, Kept]) -> None:
         """Commit for the group; returns when the broker has it."""
+        if not states:
+            return
         places = [
             ck.TopicPartition(tp.topic, tp.partition, state.offset or 0, state.metadata) for tp, state in states.items()
         ]

@@ -24,7 +24,7 @@ from bridge.kafka.dead_letter_headers import (
     record_headers,
 )
 from bridge.kafka.dead_letter_sending import DELIVERY_TIMEOUT_S, AcknowledgedProducer, Outgoing
-from bridge.kafka.errors import KafkaUnavailable, code_of, explain
+from bridge.kafka.errors import BrokerError, KafkaUnavailable, code_of, explain
 from bridge.kafka.profile import ConsumerSettings
 from bridge.records import HEADERS, KEY, OFFSET, VALUE, TopicPartition
 
@@ -136,10 +136,17 @@ class DeadLetterProducer:
     def _failed(self, tp: TopicPartition, topic: str, error: KafkaError) -> DeadLetterFailed:
         if code_of(error) in _PERHAPS_MISSING and self._is_missing(topic):
             return DeadLetterFailed(self._missing(tp, topic, 0))
-        known = explain(error, self._settings)
-        user = self._settings.kafka.get("sasl.username", "")
-        remedy = _REMEDIES[known.code].format(topic=topic, user=user) if known.code in _REMEDIES else known.remedy
-        return DeadLetterFailed(f"dead letters of {tp} cannot be written to {topic}: {replace(known, remedy=remedy)}")
+        why = explain_write(error, self._settings, topic)
+        return DeadLetterFailed(f"dead letters of {tp} cannot be written to {topic}: {why}")
+
+
+def explain_write(error: KafkaError, settings: ConsumerSettings, topic: str) -> BrokerError:
+    """The error of a write to a topic, with its remedy."""
+    known = explain(error, settings)
+    if known.code not in _REMEDIES:
+        return known
+    user = settings.kafka.get("sasl.username", "")
+    return replace(known, remedy=_REMEDIES[known.code].format(topic=topic, user=user))
 
 
 def create_command(settings: ConsumerSettings, topic: str, partitions: int) -> str:
@@ -202,5 +209,6 @@ _REMEDIES = {
     "NOT_ENOUGH_REPLICAS": "fewer brokers hold {topic} than its min.insync.replicas wants: bring them back",
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND": "fewer brokers hold {topic} than its min.insync.replicas wants",
     "INVALID_RECORD": "{topic} refuses such records: set cleanup.policy=delete on it, dead letters may have no key",
+    "MSG_SIZE_TOO_LARGE": "set a higher max.message.bytes on {topic}",
     "_MSG_TIMED_OUT": "the broker did not acknowledge in time: check that the leader of {topic} runs",
 }

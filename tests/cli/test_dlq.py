@@ -20,7 +20,7 @@ from bridge.cli.dlq.interrupts import StopAsked
 from bridge.cli.dlq.kinds import moment, offset_range, place
 from bridge.cli.dlq.showing import preview
 from bridge.devstack import KafkaServer
-from bridge.kafka.dead_letter_reading import CHUNK, DeadLetterReader, Kept
+from bridge.kafka.dead_letter_reading import CHUNK, DeadLetterReader
 from bridge.kafka.dead_letter_sending import AcknowledgedProducer
 from bridge.kafka.dead_letters import Letter
 from bridge.kafka.errors import KafkaUnavailable
@@ -388,19 +388,40 @@ def test_a_record_that_its_topic_refuses_stops_the_replay_at_it(desk: Desk, kafk
     assert desk("replay", "--offsets", "2-").splitlines()[0] == "1 dead letter replayed:"
 
 
-def test_two_replays_at_once_are_noticed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_replays_at_once_the_older_one_ends(desk: Desk, tmp_path: Path) -> None:
+    total = 10_000
+    desk.dead(*numbered(total))
+    with start_replay(desk, tmp_path) as first:
+        try:
+            wait_until(lambda: high_watermark(desk) > 0, what="the first records are back")
+            desk("replay")
+            _, errors = first.communicate(timeout=60)
+        finally:
+            first.kill()
+    assert first.returncode == 1
+    assert f"another replay of {desk.dlq} has begun: this one writes nothing more" in errors
+    counts = Counter(desk.values())
+    assert set(counts) == {b"%d" % offset for offset in range(total)}
+    assert sum(times - 1 for times in counts.values()) <= CHUNK  # what was under way
+
+
+def test_runs_that_write_nothing_do_not_fill_the_memory(desk: Desk) -> None:
     desk.dead(*numbered(2))
-    plain = DeadLetterReader.read
+    tp = TopicPartition(desk.dlq, 0)
+    for exception in ("KeyError", "OSError", "ValueError"):
+        desk("replay", "--exception", exception)
+    reader = DeadLetterReader(settings_for(desk.servers, f"{desk.group}.dlq-replay.{desk.dlq}"))
+    kept = json.loads(reader.kept([tp])[tp].metadata)
+    reader.close()
+    assert kept["passes"] == [[0, 2, 3, {"exceptions": ["ValueError"]}]]
 
-    def read(self: DeadLetterReader, ranges: Any) -> Any:
-        tp = TopicPartition(desk.dlq, 0)
-        for runs in plain(self, ranges):
-            self.keep({tp: Kept(1, "")})  # somebody else's commit
-            yield runs
 
-    monkeypatch.setattr(DeadLetterReader, "read", read)
-    assert f"somebody else replays {desk.dlq}, or has changed its group" in desk.fails("replay")
+def test_a_memory_that_is_full_is_said_before_anything_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.dead(*numbered(2))
+    monkeypatch.setattr("bridge.cli.dlq.progress.METADATA_BYTES", 60)
+    assert "no room for one more" in desk.fails("replay", "--exception", "ValueError")
     assert desk.values() == []
+    assert desk("replay", "--exception", "KeyError").splitlines()[0] == "0 dead letters replayed."
 
 
 def test_a_commit_that_fails_says_that_the_next_run_writes_it_again(
@@ -408,8 +429,13 @@ def test_a_commit_that_fails_says_that_the_next_run_writes_it_again(
 ) -> None:
     desk.dead(*numbered(2))
 
-    def keep(_self: DeadLetterReader, _states: Any) -> None:
-        raise KafkaUnavailable("the coordinator is away")
+    plain, calls = DeadLetterReader.keep, list[int]()
+
+    def keep(self: DeadLetterReader, states: Any) -> None:
+        calls.append(1)
+        if len(calls) > 1:
+            raise KafkaUnavailable("the coordinator is away")
+        plain(self, states)
 
     monkeypatch.setattr(DeadLetterReader, "keep", keep)
     error = desk.fails("replay")
@@ -442,7 +468,7 @@ def test_the_login_is_that_of_the_bridge(desk: Desk, kafka: KafkaServer, monkeyp
     [
         (AcknowledgedProducer, "send", True, 0),  # nothing of the chunk was written
         (AcknowledgedProducer, "send", False, CHUNK),  # all of it was, but it is not remembered
-        (DeadLetterReader, "keep", True, CHUNK),
+        (DeadLetterReader, "keep", True, CHUNK),  # the first one is the run's claim
         (DeadLetterReader, "keep", False, 0),
     ],
 )
@@ -493,13 +519,13 @@ def high_watermark(desk: Desk) -> int:
 def test_a_replay_that_is_interrupted_goes_on_without_loss(desk: Desk, tmp_path: Path, number: signal.Signals) -> None:
     total = 10_000
     desk.dead(*numbered(total))
-    process = start_replay(desk, tmp_path)
-    try:
-        wait_until(lambda: high_watermark(desk) > 0, what="the first records are back")
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with start_replay(desk, tmp_path) as process:
+        try:
+            wait_until(lambda: high_watermark(desk) > 0, what="the first records are back")
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == (-9 if number == signal.SIGKILL else 1), errors
     before = high_watermark(desk)
     assert 0 < before < total

@@ -95,6 +95,12 @@ def test_what_is_kept_is_read_again() -> None:
     assert decode(kept, "") == progress  # the broker did not say the topic's id
 
 
+def test_passes_over_what_the_topic_has_no_longer_are_forgotten() -> None:
+    progress = Progress("id").with_pass(passed(0, 5, VALUES)).with_pass(passed(4, 9, KEYS))
+    assert progress.from_offset(5).passes == (passed(4, 9, KEYS),)
+    assert progress.from_offset(4) == progress
+
+
 def test_a_topic_that_was_created_anew_has_no_progress() -> None:
     assert decode(Progress("old").with_pass(passed(0, 5)).encode(5), "new") == Progress("new")
 

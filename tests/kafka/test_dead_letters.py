@@ -243,6 +243,19 @@ def test_a_broker_that_is_away_ends_in_an_error_and_the_next_try_works_when_it_i
         assert 2 <= len(records_of(server.bootstrap_servers, topic_name)) <= 3
 
 
+def test_a_broker_that_stands_still_ends_in_an_error(topic_name: str) -> None:
+    with KafkaServer() as server:
+        client = AdminClient({"bootstrap.servers": server.bootstrap_servers, "log_level": 0})
+        client.create_topics([NewTopic(topic_name, 1, 1)])[topic_name].result(30.0)
+        with writing(server.bootstrap_servers, delivery_timeout=2.0) as producer:
+            wait_until(lambda: _written(producer, topic_name))
+            server.suspend()
+            with pytest.raises(DeadLetterFailed, match=f"cannot be written to {topic_name}: .*check that"):
+                producer.write(SOURCE, topic_name, [letter()])
+            server.resume()
+            wait_until(lambda: _written(producer, topic_name), timeout=60.0)
+
+
 def test_a_client_that_has_given_up_is_built_anew(
     kafka: KafkaServer, make_topic: MakeTopic, topic_name: str, producer: DeadLetterProducer
 ) -> None:

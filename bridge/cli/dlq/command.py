@@ -167,9 +167,10 @@ def replay(context: click.Context, /, **given: Any) -> None:
     all without filters. Each chunk of up to 200 is written, acknowledged by the broker and then remembered, so after a
     kill the next run writes at most that chunk again. Kafka forgets the group some time after its last commit
     (offsets.retention.minutes, 7 days by default). Delete the group to forget at once.
+    (A group GROUP.dlq-replay.TOPIC.claims beside it keeps two runs apart.)
 
-    --again writes also what was written before; after an interruption it begins anew, so name --offsets then. Two
-    replays of one topic at once are noticed, and one of them ends.
+    --again writes also what was written before; after an interruption it begins anew, so name --offsets then. Of two
+    replays of one topic at once the older one ends.
 
     \b
     Examples:

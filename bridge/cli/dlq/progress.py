@@ -95,6 +95,10 @@ class Progress:
         kept = [each for each in rest if not done.includes(each)]
         return replace(self, passes=(*kept, done))
 
+    def from_offset(self, low: int) -> Progress:
+        """Without the passes over what the topic no longer has."""
+        return replace(self, passes=tuple(each for each in self.passes if each.upto > low))
+
     def encode(self, offset: int) -> Kept:
         """As it is committed, with `offset` for people who look at the group. Raises ProgressFull."""
         passes = [[each.first, each.upto, each.max_replays, each.filters.as_json()] for each in self.passes]

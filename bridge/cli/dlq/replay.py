@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bridge.cli.dlq.claim import Claim
 from bridge.cli.dlq.interrupts import StopAsked
 from bridge.cli.dlq.letters import Filters
 from bridge.cli.dlq.reading import progress, span_of
@@ -35,7 +36,7 @@ def replay_all(context: click.Context, given: dict[str, Any]) -> Report:
         try:
             for topic, tps in chosen.items():
                 if not work.report.was_stopped:
-                    _replay_topic(found, work, topic, tps)
+                    _replay_topic(found, work, topic, tps, wish.dry_run)
         finally:
             producer.close(_CLOSE_TIMEOUT_S)
             for line in describe(work.report, wish):
@@ -72,8 +73,14 @@ def _partitions_of(found: Cluster) -> Callable[[str], int]:
     return count
 
 
-def _replay_topic(found: Cluster, work: Replay, topic: str, tps: tuple[TopicPartition, ...]) -> None:
-    with found.reader(found.replay_group(topic)) as reader:
+def _replay_topic(found: Cluster, work: Replay, topic: str, tps: tuple[TopicPartition, ...], dry_run: bool) -> None:
+    group = found.replay_group(topic)
+    with found.reader(group) as reader, found.reader(f"{group}.claims") as claims:
+        check_claim = _no_claim if dry_run else Claim(claims, tps).check
         going, ranges = work.plan(reader, tps, found.admin.topic_ids([topic]).get(topic, ""))
         with progress(f"Replaying {topic}", span_of(ranges)) as advance:
-            work.run(reader, going, ranges, advance)
+            work.run(reader, going, ranges, check_claim, advance)
+
+
+def _no_claim() -> None:
+    """A dry run writes nothing, and disturbs nobody."""

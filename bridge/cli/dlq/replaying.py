@@ -1,8 +1,8 @@
 """Writes dead letters back to where their records were: in order, and each once.
 
 Rules: a chunk of letters is written, acknowledged by the broker, and only then kept as done: what is interrupted in
-between is written once more by the next run, and nothing else is. Nothing is written when somebody else has moved the
-progress in the meantime.
+between is written once more by the next run, and nothing else is. Of two runs at once
+the older one ends, after the chunk that is under way (claim.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from bridge.errors import LanebridgeError
 from bridge.kafka.dead_letter_headers import replayed_headers
 from bridge.kafka.dead_letter_reading import DeadLetterReader, Kept, Run
 from bridge.kafka.dead_letter_sending import AcknowledgedProducer, Outgoing
-from bridge.kafka.errors import KafkaUnavailable, explain
+from bridge.kafka.dead_letters import explain_write
+from bridge.kafka.errors import KafkaUnavailable
 from bridge.kafka.profile import ConsumerSettings
 from bridge.records import HEADERS, KEY, VALUE, TopicPartition
 
@@ -69,13 +70,13 @@ class Report:
 
 @dataclass(slots=True)
 class _Going:
-    """One partition under way: the pass began at `first`, everything below `upto` is done; `kept` is what the group
-    has committed."""
+    """One partition under way: the pass began at `first`, everything below `upto` is done; `has_written` says that this
+    run has written something."""
 
     progress: Progress
-    kept: Kept
     first: int
     upto: int
+    has_written: bool = False
 
     def move(self, upto: int) -> int:
         """Everything below `upto` is done; gives by how much that is more than before."""
@@ -107,21 +108,19 @@ class Replay:
     def plan(
         self, reader: DeadLetterReader, tps: tuple[TopicPartition, ...], topic_id: str
     ) -> tuple[dict[TopicPartition, _Going], dict[TopicPartition, tuple[int, int]]]:
-        """Where each partition is taken up, and the ranges to read. Raises ProgressFull, ProgressUnreadable,
-        KafkaUnavailable."""
+        """Where each partition is taken up, and the ranges to read. Raises ProgressUnreadable, KafkaUnavailable."""
         going, ranges = dict[TopicPartition, _Going](), dict[TopicPartition, tuple[int, int]]()
-        kept = reader.kept(tps)
         first, end = self._wish.offsets
+        kept = reader.kept(tps)
         for tp, (low, high) in reader.bounds(tps).items():
-            progress = decode(kept[tp], topic_id)
+            progress = decode(kept[tp], topic_id).from_offset(low)
             upto = high if end is None else min(high, end)
-            start = max(low, first)
+            begin = start = max(low, first)
             if not self._wish.again:
-                begin, start = start, progress.resume_at(start, self._wish.over(start, start))
+                start = progress.resume_at(begin, self._wish.over(begin, begin))
                 self.report.passed_over += max(0, min(start, upto) - begin)
-            going[tp], ranges[tp] = _Going(progress, kept[tp], start, start), (start, upto)
-            if not self._wish.dry_run:
-                progress.with_pass(self._wish.over(start, max(start, upto))).encode(upto)  # is there room to keep it?
+            if start < upto:
+                going[tp], ranges[tp] = _Going(progress, start, start), (start, upto)
         return going, ranges
 
     def run(
@@ -129,34 +128,44 @@ class Replay:
         reader: DeadLetterReader,
         going: dict[TopicPartition, _Going],
         ranges: Mapping[TopicPartition, tuple[int, int]],
+        check_claim: Callable[[], None],
         advance: Advance,
     ) -> None:
-        """Go through the ranges. Raises ReplayStopped, KafkaUnavailable."""
+        """Go through the ranges. Raises ReplayStopped, ProgressFull, KafkaUnavailable, and what `check_claim` does,
+        which is asked right before something is written."""
         for runs in reader.read(ranges):
-            self._chunk(reader, going, runs, advance)
+            if runs:
+                advance(self._chunk(reader, going, runs, check_claim))
             if self._stopping():
                 self.report.was_stopped = True
                 return
 
     def _chunk(
-        self, reader: DeadLetterReader, going: dict[TopicPartition, _Going], runs: list[Run], advance: Advance
-    ) -> None:
+        self,
+        reader: DeadLetterReader,
+        going: dict[TopicPartition, _Going],
+        runs: list[Run],
+        check_claim: Callable[[], None],
+    ) -> int:
+        """Gives by how many offsets that went on."""
         chunk = _Chunk({run.tp: run.upto for run in runs})
         for run in runs:
             if run.tp not in chunk.stopped:
                 self._sort(run, going[run.tp].progress, chunk)
-        if not self._wish.dry_run:
-            self._check_alone(reader, {tp: going[tp].kept for tp in chunk.upto})
+        if chunk.letters and not self._wish.dry_run:
+            self._check_room(going, chunk)
+            check_claim()
             self._write(chunk)
-        advance(sum(going[tp].move(upto) for tp, upto in chunk.upto.items()))
+        moved = sum(going[tp].move(upto) for tp, upto in chunk.upto.items())
         if not self._wish.dry_run:
-            self._keep(reader, {tp: going[tp] for tp in chunk.upto})
-        for letter in chunk.letters:
-            if letter.about is not None and letter.offset < chunk.upto[letter.tp]:
-                self.report.targets[letter.about.tp] += 1
-                self.report.verdicts[Verdict.REPLAYED] += 1
+            self._keep(reader, going, chunk)
+        for letter in chunk.done():
+            assert letter.about is not None
+            self.report.targets[letter.about.tp] += 1
+            self.report.verdicts[Verdict.REPLAYED] += 1
         if chunk.problem:
             raise ReplayStopped(chunk.problem)
+        return moved
 
     def _sort(self, run: Run, progress: Progress, chunk: _Chunk) -> None:
         """The letters of a run that go back; a partition ends before one that cannot."""
@@ -198,13 +207,11 @@ class Replay:
             f"--partitions {wanted}), or leave the letter out with --offsets or --source-topic"
         )
 
-    def _check_alone(self, reader: DeadLetterReader, kept: Mapping[TopicPartition, Kept]) -> None:
-        for tp, found in reader.kept(kept).items():
-            if found != kept[tp]:
-                raise ReplayStopped(
-                    f"somebody else replays {tp.topic}, or has changed its group: nothing more is written here; run "
-                    "it again when the other one has ended"
-                )
+    def _check_room(self, going: Mapping[TopicPartition, _Going], chunk: _Chunk) -> None:
+        """What is written must fit into what can be remembered."""
+        for tp in {letter.tp for letter in chunk.letters}:
+            over = self._wish.over(going[tp].first, chunk.upto[tp])
+            going[tp].progress.with_pass(over).encode(chunk.upto[tp])
 
     def _write(self, chunk: _Chunk) -> None:
         fates = self._producer.send(list(map(_outgoing, chunk.letters)))
@@ -214,14 +221,23 @@ class Replay:
 
     def _refused(self, letter: FoundLetter, error: KafkaError) -> str:
         assert letter.about is not None
-        return f"{_place(letter)} cannot be written to {letter.about.tp}: {explain(error, self._settings)}"
+        why = explain_write(error, self._settings, letter.about.tp.topic)
+        return f"{_place(letter)} cannot be written to {letter.about.tp}: {why}"
 
-    def _keep(self, reader: DeadLetterReader, going: Mapping[TopicPartition, _Going]) -> None:
-        for part in going.values():
-            part.progress = part.progress.with_pass(self._wish.over(part.first, part.upto))
-            part.kept = part.progress.encode(part.upto)
+    def _keep(self, reader: DeadLetterReader, going: Mapping[TopicPartition, _Going], chunk: _Chunk) -> None:
+        """Remember the pass over each partition of the chunk; one with filters only when it has written something: it
+        would take the room of others."""
+        for letter in chunk.done():
+            going[letter.tp].has_written = True
+        is_plain = self._wish.filters == Filters()
+        states: dict[TopicPartition, Kept] = {}
+        for tp in chunk.upto:
+            part = going[tp]
+            if is_plain or part.has_written:
+                part.progress = part.progress.with_pass(self._wish.over(part.first, part.upto))
+                states[tp] = part.progress.encode(part.upto)
         try:
-            reader.keep({tp: part.kept for tp, part in going.items()})
+            reader.keep(states)
         except KafkaUnavailable as error:
             raise ReplayStopped(
                 f"what was written last could not be remembered, the next run writes it once more: {error}"
@@ -236,6 +252,10 @@ class _Chunk:
     letters: list[FoundLetter] = field(default_factory=list)
     stopped: set[TopicPartition] = field(default_factory=set)
     problem: str = ""
+
+    def done(self) -> Iterator[FoundLetter]:
+        """The letters below what is done."""
+        return (letter for letter in self.letters if letter.offset < self.upto[letter.tp])
 
     def stop(self, letter: FoundLetter, problem: str) -> None:
         """The partition is done only up to this letter."""
