@@ -75,27 +75,30 @@ class Cell:
         return self.lanes * (BATCH_SIZE + POSITIONS[self.position])
 
     @property
+    def is_gated(self) -> bool:
+        """Its second attempt waits until somebody lets it go. Each that waits takes a process of the worker."""
+        return self.way == "once" and self.shape.links == max(links for _, links in PLACES)
+
+    @property
     def records(self) -> list[tuple[bytes | None, bytes]]:
-        """Key and value of each record, in offset order."""
+        """Key and value of each record, in offset order. The value says how it fails."""
         count = self.lanes * RECORDS
         keys = [KEYS[offset % 2] if self.lanes > 1 else None for offset in range(count)]
-        return [(keys[offset], value_of(offset, self.way if offset == self.bad else "")) for offset in range(count)]
+        fails = [
+            "" if offset != self.bad else f"{self.way} gated" if self.is_gated else self.way for offset in range(count)
+        ]
+        values = [json.dumps({"offset": offset, "fails": fails[offset]}).encode() for offset in range(count)]
+        return list(zip(keys, values, strict=True))
 
 
-def value_of(offset: int, way: str) -> bytes:
-    """What a record says: its offset, and how it fails ("" not at all)."""
-    return json.dumps({"offset": offset, "fails": way}).encode()
-
-
+#: of lanes
 ORDERS: tuple[Literal["partition", "key"], ...] = ("partition", "key")
 
 #: link number, of how many
 PLACES = ((1, 1), (2, 2), (2, 3))
 
-#: the table, and what names its record at once: RecordFailed, batch.fail
+#: the table; and what a BatchTask has besides: RecordFailed, batch.fail
 MAIN = tuple(Shape(kind, order, links, at) for kind, order, (at, links) in product(("record", "batch"), ORDERS, PLACES))
-NAMED = tuple(
-    Shape(kind, order, links, at) for kind, order, (at, links) in product(("named", "rejects"), ORDERS, PLACES)
-)
+NAMED = tuple(Shape(kind, order, 3, 2) for kind, order in product(("named", "rejects"), ORDERS))
 SHAPES = (*MAIN, *NAMED)
 CELLS = tuple(cell for shape in SHAPES for cell in shape.cells)

@@ -26,8 +26,8 @@ class Call:
 
 @dataclass(slots=True)
 class Story:
-    """What one cell does. `held` are the calls of the bad record's lane until it is dead-lettered, or until its second
-    attempt if that succeeds; `held_at` is what is committed meanwhile."""
+    """What one cell does. While it is held, at the bad record's second attempt (if it is gated) or before its dead letter,
+    `held` is what the lane has done and `held_at` what is committed; else they are the end of it all."""
 
     lanes: list[list[Call]] = field(default_factory=list)
     held: list[Call] = field(default_factory=list)
@@ -58,6 +58,8 @@ def story_of(cell: Cell) -> Story:
                 _Trouble(cell, calls, story).run(batch)
             else:
                 calls += _chain(cell, batch, attempt=1, fails=False)
+    if not story.held:
+        story.held, story.held_at = story.lanes[0], len(cell.records)
     return story
 
 
@@ -77,7 +79,8 @@ class _Trouble:
         if kind == "rejects":
             return self._give_up(batch, "rejected")
         if cell.way == "once":
-            self._hold(rest[0], _chain(cell, rest, attempt=2, fails=True))
+            if cell.is_gated:
+                self._hold(rest[0], _chain(cell, rest, attempt=2, fails=True))
             self._calls += _chain(cell, rest, attempt=2, fails=False)
             return None
         if cell.way == "always":

@@ -1,6 +1,6 @@
 """One pipeline per shape of the failure table. A record says itself how it fails.
 
-What fails once is not tried again before somebody opens the pipe TEST_GATE for writing.
+The second attempt of what is gated waits until somebody opens the pipe TEST_GATE for writing.
 """
 
 import json
@@ -65,16 +65,17 @@ def _note(records: Batch | list[Record], link: int) -> None:
 
 def _error_of(record: Record) -> Exception | None:
     """What a run of this record raises."""
-    fails = json.loads(record.value or b"")["fails"]
+    how, _, gated = json.loads(record.value or b"")["fails"].partition(" ")
     text = f"record {record.offset} of {record.topic}"
-    if fails == "once":
+    if how == "once":
         mark = Path(os.environ["TEST_JOURNAL"], f"{record.topic}-{record.partition}.failed")
         if not mark.exists():
             mark.touch()
             return Broken(text)
-        with open(os.environ["TEST_GATE"]):  # waits until somebody writes there
-            return None
-    return {"always": Broken(text), "final": Final(text)}.get(fails)
+        if gated:
+            with open(os.environ["TEST_GATE"]):  # waits until somebody writes there
+                return None
+    return {"always": Broken(text), "final": Final(text)}.get(how)
 
 
 def _links(shape: Shape) -> Signature:
