@@ -41,7 +41,7 @@ def run(context: click.Context, /, until_idle: bool, **given: object) -> None:
       0  clean, or with --until-idle: all done
       1  fatal error
       2  usage, or an option's value
-      3  --until-idle ended with a stopped lane (on_exhausted="stop")
+      3  --until-idle ended with a stopped lane: a record was given up, and the policy is to stop
 
     \b
     Examples:

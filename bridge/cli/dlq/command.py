@@ -122,7 +122,11 @@ def show(
 @_where
 @click.option("--source-topic", "sources", multiple=True, metavar="TOPIC", help="Only records that were in this topic.")
 @click.option(
-    "--disposition", "dispositions", multiple=True, metavar="WORD", help="Only these: exhausted, rejected ..."
+    "--disposition",
+    "dispositions",
+    multiple=True,
+    metavar="WORD",
+    help="Only these: exhausted, rejected, undecodable, timeout, worker_lost; may be repeated, as the others.",
 )
 @click.option(
     "--exception", "exceptions", multiple=True, metavar="NAME", help="Only those given up for this exception."
