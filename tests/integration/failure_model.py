@@ -26,8 +26,8 @@ class Call:
 
 @dataclass(slots=True)
 class Story:
-    """What one cell does. While it is held, at the bad record's second attempt or before its dead letter, `held` is what
-    the lane has done and `held_at` what is committed; of a cell that is never held they are the end of it all."""
+    """What one cell does. While it is held, at the bad record's second attempt or before its dead letter, `held` is
+    what the lane has done and `held_at` what is committed; of a cell that is never held they are the end of it all."""
 
     lanes: list[list[Call]] = field(default_factory=list)
     held: list[Call] = field(default_factory=list)
