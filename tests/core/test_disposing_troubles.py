@@ -176,8 +176,9 @@ def test_redis_emptied_behind_the_acknowledgement_is_told_what_is_finished() -> 
     bench.carry_out_kept()
     assert bench.take(ef.Restore)[-1].watermarks == {0: 1}
     assert [r[0] for r in bench.payload().rows] == [1, 2]
+    bench.fail(1)
+    assert bench.dead_letters() == [(0, "exhausted"), (1, "exhausted")]
     finish(bench)
-    assert bench.dead_letters() == [(0, "exhausted")]
 
 
 def test_redis_emptied_while_the_on_failed_task_is_asked_lets_the_record_run_again() -> None:
