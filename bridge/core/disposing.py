@@ -208,10 +208,12 @@ class Disposing:
         self._core.dispatching.dispatch(partition, lane, batch, now, judged=replace(outcome, hook_error=""))
 
     def _settle(self, partition: Partition, lane: Lane, now: float) -> None:
-        """What is disposed of is finished: first here, so that a ledger that was emptied is told, then there."""
+        """What has its dead letter is finished: first here, so that a ledger that was emptied is told, then there. What
+        is skipped only is finished when the ledger says so."""
         assert lane.writing is not None
-        lane.finish_below(lane.writing.upto)
-        self._core.settle_down(partition, (lane,), now)
+        if lane.writing.letters:
+            lane.finish_below(lane.writing.upto)
+            self._core.settle_down(partition, (lane,), now)
         number, upto = lane.writing.number, lane.writing.upto
         chain, base = lane.expect.chain, partition.position
         self._core.emit(Settle(lane.tp, partition.serial, partition.owner, lane.index, number, chain, upto, base))
@@ -265,6 +267,8 @@ class Disposing:
             return
         assert lane.flight is not None
         assert lane.outcome is not None
+        assert lane.writing is not None
+        lane.finish_below(lane.writing.upto)
         lane.writing, lane.begun = None, False
         lane.outcome = replace(lane.outcome, rejected=())
         if lane.watermark > lane.flight.last:

@@ -130,7 +130,7 @@ def _disposing(core: Core, partition: Partition, lane: Lane, now: float) -> str:
             return f"{lane.reason}; nothing is given up while the outage brake holds ({span(core.brake.ends_at - now)})"
         when = f"it is given up in {span(max(lane.retry_at, flight.publish_after) - now)}"
         return f"{lane.reason}; {'the bridge is stopping, the next owner gives it up' if core.stopping else when}"
-    if lane.watermark >= writing.upto:
+    if not writing.letters or lane.watermark >= writing.upto:
         return f"{lane.reason}; it is disposed of, waiting for the ledger{_trouble(core)}"
     topic = lane.rules.dead_letters_of(lane.tp.topic)
     return f"{lane.reason}; waiting until {topic} has acknowledged its dead letter"

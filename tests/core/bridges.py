@@ -285,7 +285,7 @@ class SimBridge:
 
     def _write(self, effect: ef.WriteDeadLetters) -> None:
         """The owner is asked for in the ledger, then the broker takes the letters, or some of them, or is away."""
-        world = self.world
+        world, losses = self.world, self.world.truth.losses
 
         def produce() -> None:
             if world.chance("letters", 0.2):
@@ -297,7 +297,7 @@ class SimBridge:
             world.soon(lambda: self.when_running(acknowledged))
 
         def acknowledged() -> None:
-            world.truth.written(effect)
+            world.truth.written(effect, losses)
             self.deliver(ev.DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=True))
 
         def check() -> None:
@@ -313,10 +313,14 @@ class SimBridge:
 
     def _settle(self, effect: ef.Settle) -> None:
         world = self.world
-        world.truth.settled(effect, may_skip=world.policy in ("skip", "hook"))
+        may_skip = world.policy in ("skip", "hook")
+        if self.core.partitions[effect.tp].lanes[effect.lane].watermark >= effect.upto:
+            world.truth.settled(effect, may_skip=may_skip)
 
         def step() -> ev.Event:
             accepted = world.ledger.settle(effect.tp, effect.owner, effect.lane, effect.chain, effect.upto, effect.base)
+            if accepted:
+                world.truth.settled(effect, may_skip=may_skip)
             return ev.Settled(effect.tp, effect.serial, effect.lane, effect.number, accepted)
 
         self._call(effect, step)

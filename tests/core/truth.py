@@ -59,9 +59,10 @@ class Truth:
     rules: dict[TopicPartition, str] = field(default_factory=dict)
     links: int = 1
     may_give_up: Callable[[TopicPartition, int], bool] = lambda tp, offset: False
-    #: the dead letters that a broker has taken, and those whose acknowledgement was heard
+    #: the dead letters that a broker has taken
     letters: Counter[tuple[TopicPartition, int]] = field(default_factory=Counter)
-    acknowledged: dict[TopicPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
+    #: how often Redis was emptied or rolled back
+    losses: int = 0
     skipped: int = 0
     max_running: int = 0
     _open: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
@@ -132,11 +133,13 @@ class Truth:
                 raise Violation(f"P6: {offset} is dead-lettered, nothing was wrong with it: {letter}")
             self.letters[effect.tp, offset] += 1
 
-    def written(self, effect: WriteDeadLetters) -> None:
-        """The bridge hears that the broker has taken them."""
-        for letter in effect.letters:
-            self.finished[effect.tp].add(letter.row[OFFSET])
-            self.acknowledged[effect.tp].add(letter.row[OFFSET])
+    def written(self, effect: WriteDeadLetters, losses: int | None = None) -> None:
+        """The bridge hears that the broker has taken them. `losses`: how often Redis had been lost when it asked: a
+        ledger that was lost since does not know what it was told."""
+        offsets = {letter.row[OFFSET] for letter in effect.letters}
+        self.finished[effect.tp] |= offsets
+        if losses not in (None, self.losses):
+            self.may_repeat[effect.tp] |= offsets
 
     def settled(self, effect: Settle, *, may_skip: bool) -> None:
         """The bridge counts everything below as finished."""
@@ -215,6 +218,7 @@ class Truth:
 
     def redis_lost(self) -> None:
         """Redis was emptied or rolled back to an older state."""
+        self.losses += 1
         in_flight = self.ledger.in_flight()
         for execution in self.claimed:
             execution.excused = True

@@ -161,6 +161,8 @@ class World:
         partition = bridge.core.partitions.get(tp) if bridge is not None else None
         if partition is None or not partition.lanes:
             return False
+        if partition.barrier is not None and offset >= partition.barrier:  # the lane rule changes behind a stopped lane
+            return any(lane.phase is Phase.STOPPED for lane in partition.lanes.values())
         key = self.kafka.logs[tp].read(offset, 1)[0][2]
         lane = partition.lanes[0 if partition.rule == "partition" else lane_of(key, lane_count(partition.rule))]
         first = lane.first_unfinished
