@@ -1,6 +1,6 @@
 """The app of the cells about failures. A record's value is JSON; `do` says what the first link does with it: `raise`
 (and name it), `unnamed` (fail the whole batch), `reject`, `exit` (the process) or `hang`, after `after` seconds, only
-the first `times` times if that is there. `verdict` is what the on_failed task says of it.
+the first `times` times if that is there. `verdict` is what the on_failed task says of it, after `ponder` seconds.
 
 FAULTS_HISTORY, FAULTS_LINKS, FAULTS_SLEEP, FAULTS_BATCH as in app.py; FAULTS_DATABASE: host:port that every link
 connects to; FAULTS_HARD, FAULTS_SOFT: the first link's time limits; FAULTS_CODE=old: there is no second link yet.
@@ -108,11 +108,12 @@ if HAS_TWO_LINKS:
 
 @app.task(base=BatchTask, bind=True, name="decide")
 def decide(self: Any, batch: Batch) -> list[str]:
-    """What the records themselves say; writes down its run, and works for a while."""
+    """What the records themselves say, after the time that they say."""
     run = history.begin(HISTORY, self, "decide", batch)
-    time.sleep(SLEEP)
+    abouts = [json.loads(record.value or b"{}") for record in batch]
+    time.sleep(sum(about.get("ponder", 0) for about in abouts))
     history.end(HISTORY, run)
-    return [json.loads(record.value or b"{}")["verdict"] for record in batch]
+    return [about["verdict"] for about in abouts]
 
 
 bridge.pipeline(

@@ -119,15 +119,15 @@ def rolling_deploy() -> Report:
     with BadRig(FAULTS_LINKS="2", FAULTS_BATCH="20", FAULTS_SLEEP="0.05") as rig:
         rig.create_dead_letters()
         rig.write_records(12_000, {})
-        rig.worker("new")
-        old = rig.worker("old", FAULTS_CODE="old")
+        rig.worker("new", pool="prefork", concurrency=2)
+        old = rig.worker("old", pool="prefork", concurrency=2, FAULTS_CODE="old")
         bridge = rig.bridge("--until-idle")
         rig.until(lambda: "stalled" in bridge.log.read_text(), 60, "a lane whose link nobody ran")
         began = len(rig.runs())
         time.sleep(10)
-        old.stop()
         during = len(rig.runs()) - began
-        rig.worker("restarted")
+        old.stop()
+        rig.worker("restarted", pool="prefork", concurrency=2)
         rig.until(lambda: bridge.exit_code is not None, 180, "the bridge until idle")
         require(bridge.exit_code == 0, f"exit {bridge.exit_code}:\n{bridge.tail()}")
         # a chain that met the old worker at its second link goes again from its first one
