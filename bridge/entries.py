@@ -95,6 +95,9 @@ class Rejection:
     index: int = -1
     at_ms: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.exception}: {self.reason}" if self.exception else self.reason
+
 
 class Decided(NamedTuple):
     """What the pipeline's `on_failed` task wants done with one record."""

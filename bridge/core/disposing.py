@@ -58,8 +58,7 @@ class Disposing:
             lane.dispose(now + wait)
         elif outcome.rejected:
             first = outcome.rejected[0]
-            lane.reason = f"record {first.offset} was rejected by {first.task}: {first.reason}"
-            lane.last_error, lane.stalled = first.reason, False
+            lane.reason, lane.last_error, lane.stalled = _rejected(first), str(first), False
             lane.dispose(now + ADOPTED_WAIT if adopted and not flight.is_hook else now)
         else:
             self._judge(partition, lane, outcome, now, adopted=adopted)
@@ -179,7 +178,7 @@ class Disposing:
             return
         for row, action in chosen:
             if action == "skip":
-                self._report("warning", "skipped", f"record {row[OFFSET]} is skipped: {_why(lane, row)}", lane)
+                self._report("warning", "skipped", f"record {row[OFFSET]} is skipped: {_at_fault(lane, row)}", lane)
         letters = tuple(_letter(lane, row) for row, action in chosen if action == "dead_letter")
         upto = outcome.next_offset
         if not outcome.rejected:
@@ -305,16 +304,14 @@ def _at_fault(lane: Lane, row: Row) -> Failure | Rejection:
     return found[0] if found else failure_of(lane.outcome)
 
 
-def _why(lane: Lane, row: Row) -> str:
-    fault = _at_fault(lane, row)
-    return fault.reason if isinstance(fault, Rejection) else str(fault)
+def _rejected(rejection: Rejection) -> str:
+    did = "could not be decoded for" if rejection.disposition == "undecodable" else "was rejected by"
+    return f"record {rejection.offset} {did} {rejection.task}: {rejection}"
 
 
 def _stop_text(lane: Lane, row: Row) -> str:
     fault = _at_fault(lane, row)
-    if isinstance(fault, Rejection):
-        return f"record {row[OFFSET]} was rejected by {fault.task}: {fault.reason}"
-    return lane.reason
+    return _rejected(fault) if isinstance(fault, Rejection) else lane.reason
 
 
 def _letter(lane: Lane, row: Row) -> DeadLetter:

@@ -8,9 +8,10 @@ core publishes the same link again. Connections are built anew after an error.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -120,7 +121,10 @@ class Publisher:
         self._post(ev.Settled(effect.tp, effect.serial, effect.lane, effect.number, accepted))
 
     def _set_fault(self, effect: ef.SetFault) -> None:
-        self._ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, effect.outcome)
+        outcome = effect.outcome
+        if outcome.failure is not None and not outcome.failure.at_ms:  # the core has no wall clock
+            outcome = replace(outcome, failure=replace(outcome.failure, at_ms=time.time_ns() // 1_000_000))
+        self._ledger.fault(effect.tp, effect.lane, effect.chain, effect.link, effect.claimed_by, outcome)
 
     def _keep(self, item: KeepEntries) -> None:
         for tp, owner in item.owners:

@@ -8,6 +8,7 @@ from typing import Any
 from bridge.entries import Rejection
 from bridge.ledger.payload import BatchHeader, Payload
 from bridge.records import Batch, Failed, Record
+from bridge.workers.describe import message_of
 from bridge.workers.errors import RecordFailed
 from bridge.workers.outcomes import TRACEBACKS, Place, Stop, rejection, stop_at
 
@@ -52,7 +53,7 @@ def rejected_by(batch: Batch, place: Place, records: Sequence[Record], before: i
     return [
         rejection(
             each.record.offset,
-            each.reason,
+            each.reason if each.error is None else message_of(each.error),
             place,
             error=each.error,
             index=indices.get(each.record.offset, -1),

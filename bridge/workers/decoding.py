@@ -60,7 +60,7 @@ def decode_batch(
 def _undecodable(record: Record, error: Exception, place: Place, index: int, *, in_full: bool) -> Rejection:
     return rejection(
         record.offset,
-        f"{type(error).__name__}: {message_of(error)}",
+        message_of(error),
         place,
         error=error,
         disposition="undecodable",
