@@ -1,5 +1,5 @@
-"""Records that end oddly, one bad one in each topic: one whose value cannot travel, one that is not decodable, some given
-up by an on_failed task that fails itself, answers nonsense, or stops the lane."""
+"""Records that end oddly, one bad one in each topic: one whose value cannot travel, one that is not decodable, some
+given up by an on_failed task that fails itself, answers nonsense, or stops the lane."""
 
 import os
 
