@@ -91,24 +91,15 @@ class Dispatching:
         if lane.flight is not None and lane.flight.publish_after > now:
             wait, waits_for = lane.flight.publish_after - now, lane.flight.waits_for
         partition.dispatches += 1
-        first, last = batch.rows[0][0], batch.rows[-1][0]
+        first, last = batch.rows[0][OFFSET], batch.rows[-1][OFFSET]
         id = chain_id(core.config.group, tp, first, last, partition.owner.number, partition.dispatches)
         flight = lane.dispatch(id, batch, now, judged)
         flight.publish_after, flight.waits_for = now + wait if wait else 0.0, waits_for
         core.chains[id] = (tp, lane.index)
         core.in_flight.add(tp, lane.index, batch.size_bytes)
         token = partition.owner.number * _TOKENS_PER_OWNER + partition.dispatches
-        chain = Chain(
-            id,
-            lane.index,
-            first,
-            flight.part_last,
-            token,
-            flight.attempt,
-            batch.trigger,
-            len(batch.rows),
-            batch.size_bytes,
-        )
+        place = (id, lane.index, first, flight.part_last)
+        chain = Chain(*place, token, flight.attempt, batch.trigger, len(batch.rows), batch.size_bytes)
         core.emit(
             Dispatch(
                 tp=tp,

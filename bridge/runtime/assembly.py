@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 
@@ -39,6 +39,39 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
+class Stations:
+    """The threads that work for the loop."""
+
+    publisher: Station[Effect | KeepEntries]
+    asker: Station[AskKafka | AskEnds]
+    sweeper: Station[SweeperItem]
+    revoker: Station[TerminateLinks]
+    letters: Station[WriteDeadLetters]
+
+    @classmethod
+    def of(
+        cls,
+        publisher: Publisher,
+        asker: Asker,
+        sweeper: Sweeper,
+        revoker: Revoker,
+        writer: DeadLetterWriter,
+        broken: Callable[[BaseException], None],
+    ) -> Stations:
+        """A thread for each."""
+        return cls(
+            publisher=Station("publisher", publisher.work, broken),
+            asker=Station("asker", asker.work, broken),
+            sweeper=Station("sweeper", sweeper.work, broken),
+            revoker=Station("revoker", revoker.work, broken),
+            letters=Station("dead-letters", writer.work, broken),
+        )
+
+    def __iter__(self) -> Iterator[Station[Any]]:
+        return iter((self.publisher, self.asker, self.sweeper, self.revoker, self.letters))
+
+
+@dataclass(slots=True)
 class Parts:
     """Everything that runs."""
 
@@ -49,11 +82,7 @@ class Parts:
     client: redis.Redis
     ledger: Ledger
     consumer: Consumer
-    publisher: Station[Effect | KeepEntries]
-    asker: Station[AskKafka | AskEnds]
-    sweeper: Station[SweeperItem]
-    revoker: Station[TerminateLinks]
-    letters: Station[WriteDeadLetters]
+    stations: Stations
     writer: DeadLetterWriter
     listener: Listener
     startup: Callable[[Callable[[], bool]], None]
@@ -63,7 +92,7 @@ class Parts:
     def begin(self, stopping: Callable[[], bool]) -> None:
         """Wait for the services, start the threads, join the group."""
         self.startup(stopping)
-        for station in (self.publisher, self.asker, self.sweeper, self.revoker, self.letters):
+        for station in self.stations:
             station.start()
         if not self.listener.start(timeout=10.0):
             raise LanebridgeError("the ledger accepts no subscription: check that its user may SUBSCRIBE")
@@ -74,24 +103,12 @@ class Parts:
         started = time.monotonic()
         self.writer.end_soon()
         self.consumer.close(timeout)
-        self.sweeper.give(WithdrawState())
-        for station in (self.publisher, self.asker, self.sweeper, self.revoker):
-            station.stop(max(0.5, started + timeout - time.monotonic()))
-        if self.letters.stop(max(0.5, started + timeout - time.monotonic())):
+        self.stations.sweeper.give(WithdrawState())
+        ended = [station.stop(max(0.5, started + timeout - time.monotonic())) for station in self.stations]
+        if ended[-1]:  # the dead letters' own
             self.writer.close(2.0)
         self.listener.stop(2.0)
         self.admin.close()
-
-
-@dataclass(slots=True)
-class _Stations:
-    """The threads that work for the loop."""
-
-    publisher: Station[Effect | KeepEntries]
-    asker: Station[AskKafka | AskEnds]
-    sweeper: Station[SweeperItem]
-    revoker: Station[TerminateLinks]
-    letters: Station[WriteDeadLetters]
 
 
 def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]) -> Parts:
@@ -115,13 +132,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     writer = DeadLetterWriter(
         Ledger(connect(plan.ledger_url), settings.group_id), _letter_producer(plan, admin), mailbox.post
     )
-    stations = _Stations(
-        publisher=Station("publisher", publisher.work, broken),
-        asker=Station("asker", asker.work, broken),
-        sweeper=Station("sweeper", sweeper.work, broken),
-        revoker=Station("revoker", Revoker(plan.app).work, broken),
-        letters=Station("dead-letters", writer.work, broken),
-    )
+    stations = Stations.of(publisher, asker, sweeper, Revoker(plan.app), writer, broken)
     loop = _loop(plan, topics, mailbox, stations)
     consumer = Consumer(kafka, loop)
     loop.attach(consumer)
@@ -133,11 +144,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         client=client,
         ledger=ledger,
         consumer=consumer,
-        publisher=stations.publisher,
-        asker=stations.asker,
-        sweeper=stations.sweeper,
-        revoker=stations.revoker,
-        letters=stations.letters,
+        stations=stations,
         writer=writer,
         listener=Listener(connect(plan.ledger_url), settings.group_id, bridge_id, mailbox.post, broken),
         startup=lambda stopping: Startup(plan, topics, admin, client, stopping).wait(),
@@ -146,7 +153,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     )
 
 
-def _loop(plan: Plan, topics: Topics, mailbox: Mailbox, stations: _Stations) -> Loop:
+def _loop(plan: Plan, topics: Topics, mailbox: Mailbox, stations: Stations) -> Loop:
     return Loop(
         Core(_core_config(plan, topics)),
         mailbox,

@@ -70,13 +70,7 @@ class Loop:
             ef.ReadLanes: sweeper,
             ef.TerminateLinks: revoker,
             ef.WriteDeadLetters: letters,
-            ef.StartFetching: lambda e: self._consumer.start(e.tp, e.offset),
-            ef.PauseFetching: lambda e: self._consumer.pause(e.tp),
-            ef.ResumeFetching: lambda e: self._consumer.resume(e.tp),
-            ef.HoldFetching: self._set_hold,
-            ef.Commit: lambda e: self._consumer.commit(e.entries),
-            ef.Report: self._report,
-            ef.GiveUp: self._give_up,
+            **self._own_routes(),
         }
         self._publish = publisher
         self._left_out = left_out
@@ -88,6 +82,17 @@ class Loop:
         self._effects: list[ef.Effect] = []
         self._gave_up: str | None = None
         self._callback_error: BaseException | None = None
+
+    def _own_routes(self) -> dict[type, Callable[..., None]]:
+        return {
+            ef.StartFetching: lambda e: self._consumer.start(e.tp, e.offset),
+            ef.PauseFetching: lambda e: self._consumer.pause(e.tp),
+            ef.ResumeFetching: lambda e: self._consumer.resume(e.tp),
+            ef.HoldFetching: self._set_hold,
+            ef.Commit: lambda e: self._consumer.commit(e.entries),
+            ef.Report: self._report,
+            ef.GiveUp: self._give_up,
+        }
 
     def attach(self, consumer: Consumer) -> None:
         """The consumer whose callbacks are this loop's `on_...` methods."""

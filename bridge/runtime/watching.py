@@ -89,10 +89,12 @@ class Watching:
         parts, core = self._parts, self._parts.loop.core
         if now >= self._next_ends and core.partitions:
             self._next_ends = now + ENDS_INTERVAL
-            parts.asker.give(AskEnds(tuple(core.partitions)))
+            parts.stations.asker.give(AskEnds(tuple(core.partitions)))
         if now >= self._next_keep:
             self._next_keep = now + KEEP_INTERVAL
-            parts.publisher.give(KeepEntries(tuple((p.tp, p.owner) for p in core.partitions.values() if p.is_active)))
+            parts.stations.publisher.give(
+                KeepEntries(tuple((p.tp, p.owner) for p in core.partitions.values() if p.is_active))
+            )
         state = state_document(
             view(core, now),
             bridge_id=parts.bridge_id,
@@ -101,7 +103,7 @@ class Watching:
             wall_ms=int(time.time() * 1000),
             trouble=core.repeats.trouble,
         )
-        parts.sweeper.give(PublishState(self._snapshot.update(state, self._health())))
+        parts.stations.sweeper.give(PublishState(self._snapshot.update(state, self._health())))
 
     def _queue_of(self, tp: TopicPartition, lane: int) -> str:
         return self._parts.topics.queue_of(tp, lane, 1)
