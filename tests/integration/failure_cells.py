@@ -77,7 +77,7 @@ class Cell:
     @property
     def is_gated(self) -> bool:
         """Its second attempt waits until somebody lets it go. Each that waits takes a process of the worker."""
-        return self.way == "once" and self.shape.links == max(links for _, links in PLACES)
+        return self.way == "once" and (self.shape.at, self.shape.links) == PLACES[-1]
 
     @property
     def records(self) -> list[tuple[bytes | None, bytes]]:
@@ -97,8 +97,12 @@ ORDERS: tuple[Literal["partition", "key"], ...] = ("partition", "key")
 #: link number, of how many
 PLACES = ((1, 1), (2, 2), (2, 3))
 
-#: the table; and what a BatchTask has besides: RecordFailed, batch.fail
+#: the table
 MAIN = tuple(Shape(kind, order, links, at) for kind, order, (at, links) in product(("record", "batch"), ORDERS, PLACES))
-NAMED = tuple(Shape(kind, order, 3, 2) for kind, order in product(("named", "rejects"), ORDERS))
-SHAPES = (*MAIN, *NAMED)
+#: what else a BatchTask can do, RecordFailed and batch.fail; and the first and the last link of three
+MORE = (
+    *(Shape(kind, order, 3, 2) for kind, order in product(("named", "rejects"), ORDERS)),
+    *(Shape(kind, "partition", 3, at) for kind, at in product(("record", "batch"), (1, 3))),
+)
+SHAPES = (*MAIN, *MORE)
 CELLS = tuple(cell for shape in SHAPES for cell in shape.cells)
