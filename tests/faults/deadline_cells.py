@@ -36,7 +36,7 @@ def _situation(rig: BadRig, name: str, about: dict[str, object], workers: int = 
     rig.topic = name
     rig.create_topic(name, rig.partitions)
     rig.write_records(rig.partitions, {(partition, 0): about for partition in range(rig.partitions)})
-    started = [rig.worker(f"{name}-{n}", pool="prefork", concurrency=LANES // 2, **env) for n in range(workers)]
+    started = [rig.worker(f"{name}-{n}", pool="prefork", concurrency=LANES, **env) for n in range(workers)]
     bridge = rig.bridge(name=f"bridge-{name}", **env)
     try:
         yield bridge
@@ -55,6 +55,16 @@ def _pairs(rig: BadRig, timeout: float = 90) -> list[tuple[Run, Run]]:
     """The first two runs of each partition, once there are so many."""
     rig.until(lambda: all(len(runs) > 1 for runs in _runs(rig)), timeout, f"{rig.topic}: every lane is tried again")
     return [(runs[0], runs[1]) for runs in _runs(rig)]
+
+
+def _under_way(rig: BadRig) -> list[Run]:
+    """One run of each partition, all of which have begun."""
+
+    def here() -> list[Run]:
+        return [run for run in open_runs(rig) if run.topic == rig.topic]
+
+    rig.until(lambda: len(here()) == rig.partitions, 60, f"{rig.topic}: every lane runs")
+    return here()
 
 
 def _raises(rig: BadRig) -> list[float]:
@@ -79,9 +89,8 @@ def _link_timeout(rig: BadRig) -> list[float]:
 
 def _killed_child(rig: BadRig) -> list[float]:
     with _situation(rig, "killed-child", {"do": "hang", "times": 1}):
-        rig.until(lambda: len(open_runs(rig)) == LANES, 60, "every lane runs")
         killed: dict[int, float] = {}
-        for run in open_runs(rig):
+        for run in _under_way(rig):
             os.kill(run.pid, signal.SIGKILL)
             killed[run.partition] = time.monotonic()
             time.sleep(1.3)
@@ -90,10 +99,10 @@ def _killed_child(rig: BadRig) -> list[float]:
 
 def _killed_worker(rig: BadRig) -> list[float]:
     with _situation(rig, "killed-worker", {"do": "hang", "times": 1}):
-        rig.until(lambda: len(open_runs(rig)) == LANES, 60, "every lane runs")
         killed: dict[int, float] = {}
+        runs = _under_way(rig)
         for worker in [process for process in rig.processes if process.name.startswith("killed-worker")]:
-            held = [run.partition for run in open_runs(rig) if run.worker.startswith(f"{worker.name}@")]
+            held = [run.partition for run in runs if run.worker.startswith(f"{worker.name}@")]
             worker.kill_group()
             killed |= dict.fromkeys(held, time.monotonic())
             rig.worker(f"killed-worker-after-{worker.name[-1]}", pool="prefork", concurrency=LANES)
@@ -110,15 +119,17 @@ def _unknown_task(rig: BadRig) -> list[float]:
         old = rig.worker("unknown-task-0", pool="prefork", concurrency=LANES, FAULTS_CODE="old")
         rig.until(lambda: bridge.log.read_text().count(" stalled ") >= LANES, 60, "every lane says that it stalled")
         old.kill_group()
-        refused = _times(old, r"^\[([^:]*:[^:]*:[^:]*): .*unknown-task-(\d+)\.", "%Y-%m-%d %H:%M:%S,%f")
-        said = _times(bridge, r"^(\S+ \S+) .* stalled .*unknown-task\[(\d+)\]", "%Y-%m-%d %H:%M:%S.%f")
+        refused = _times(
+            old, r'^\[(\S+ \S+): \S+ Received unregistered.*?"faults/unknown-task/(\d+)"', "%Y-%m-%d %H:%M:%S,%f"
+        )
+        said = _times(bridge, r"^(\S+ \S+) [^\n]* stalled [^\n]*unknown-task\[(\d+)\]", "%Y-%m-%d %H:%M:%S.%f")
         return [said[lane] - refused[lane] for lane in said if lane in refused]
 
 
 def _times(process: Process, pattern: str, form: str) -> dict[int, float]:
-    """When a process first wrote such a line for each partition."""
+    """When a process first wrote such a line for each partition; the pattern finds date and time, and the partition."""
     found: dict[int, float] = {}
-    for line in re.finditer(pattern, process.log.read_text(errors="replace"), re.MULTILINE):
+    for line in re.finditer(pattern, process.log.read_text(errors="replace"), re.MULTILINE | re.DOTALL):
         found.setdefault(int(line[2]), datetime.strptime(line[1], form).timestamp())
     return found
 

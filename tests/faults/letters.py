@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from tests.faults.checker import Partition, handled
 from tests.faults.history import Run
@@ -41,11 +42,22 @@ class Letters:
         known = self._client.list_topics(timeout=10).topics.get(self._topic)
         for number in sorted(known.partitions) if known is not None else ():
             start = self._next.get(number, 0)
-            end = self._client.get_watermark_offsets(TopicPartition(self._topic, number), 10)[1]
+            end = self._end(TopicPartition(self._topic, number))
             if start < end:
                 self._read_partition(number, start, end)
                 self._next[number] = end
         return list(self._found)
+
+    def _end(self, place: TopicPartition) -> int:
+        """A partition that has just been created, or whose broker was restarted, may have no leader yet."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self._client.get_watermark_offsets(place, 10)[1]
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def _read_partition(self, number: int, start: int, end: int) -> None:
         self._client.assign([TopicPartition(self._topic, number, start)])
