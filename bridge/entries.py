@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from bridge.records import Action
+from bridge.records import Action, Row
 
 #: the format of payload, handle and hash; an unknown one is refused
 FORMAT = 1
@@ -77,8 +77,7 @@ class Failure:
     at_ms: int = 0
 
     def __str__(self) -> str:
-        text = f"{self.exception}: {self.message}" if self.exception else self.message
-        return text or self.kind
+        return ": ".join(filter(None, (self.exception, self.message))) or self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,26 @@ class Rejection:
     at_ms: int = 0
 
     def __str__(self) -> str:
-        return f"{self.exception}: {self.reason}" if self.exception else self.reason
+        return ": ".join(filter(None, (self.exception, self.reason)))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that is given up, and why. `attempts` counts the chains that carried it; `index` is its place in its
+    batch, from 0 (-1 unknown); times are wall clock (0 unknown)."""
+
+    row: Row
+    disposition: Disposition
+    message: str
+    exception: str = ""
+    traceback: str = ""
+    task: str = ""
+    link: int = 1
+    chain: str = ""
+    index: int = -1
+    attempts: int = 1
+    first_failed_ms: int = 0
+    last_failed_ms: int = 0
 
 
 class Decided(NamedTuple):

@@ -19,7 +19,8 @@ from bridge.cli.main import COMMANDS
 from bridge.core.failures import COUNTED, DISPOSITIONS
 from bridge.core.lane import TABLE, Phase, Signal
 from bridge.devstack import KafkaServer, RedisServer
-from bridge.kafka.dead_letter_headers import Letter, Sender, letter_headers
+from bridge.entries import DeadLetter
+from bridge.kafka.dead_letter_headers import Sender, letter_headers
 from bridge.records import TopicPartition
 
 ROOT = Path(__file__).parent.parent
@@ -81,7 +82,9 @@ def test_the_page_about_failures_shows_the_headers_of_both_profiles_as_they_are(
     _, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()]
     after_a_replay = (("lanebridge.replays", b"1"),)
     row = (7, 1, None, None, after_a_replay)
-    letter = Letter(row, "exhausted", "m", "E", "trace", "task", 1, "chain", 0, 1, first_failed_ms=1, last_failed_ms=2)
+    letter = DeadLetter(
+        row, "exhausted", "m", "E", "trace", "task", 1, "chain", 0, 1, first_failed_ms=1, last_failed_ms=2
+    )
     for profile, column in (("kafka", 0), ("spring", 1)):
         headers = letter_headers(TopicPartition("t", 0), letter, Sender("g", "1", profile), omitted="value")  # type: ignore[arg-type]
         shown = [cells[0] if cells[column] == "the same" else cells[column] for cells in rows]

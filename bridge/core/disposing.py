@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch, rows_bytes
-from bridge.core.effects import DeadLetter, Report, Settle, WriteDeadLetters
+from bridge.core.effects import Report, Settle, WriteDeadLetters
 from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, count, failure_of, give_up_reason, judge, stall_wait
 from bridge.core.flight import Flight
 from bridge.core.isolation import found, split
 from bridge.core.lane import Lane, Phase, Writing
 from bridge.core.repeats import Service
 from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
-from bridge.entries import Failure, Outcome, Rejection, link_id
+from bridge.entries import DeadLetter, Failure, Outcome, Rejection, link_id
 from bridge.records import OFFSET, Action, Row
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.entries import Counters, Disposition, Outcome, Owner, Seen
+from bridge.entries import Counters, DeadLetter, Outcome, Owner, Seen
 from bridge.records import Row, TopicPartition
 
 
@@ -124,25 +124,6 @@ class PublishLink:
     first: int
     last: int
     is_hook: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that is given up, and why. `attempts` counts the chains that carried it; `index` is its place in its
-    batch, from 0 (-1 unknown); times are wall clock (0 unknown)."""
-
-    row: Row
-    disposition: Disposition
-    message: str
-    exception: str = ""
-    traceback: str = ""
-    task: str = ""
-    link: int = 1
-    chain: str = ""
-    index: int = -1
-    attempts: int = 1
-    first_failed_ms: int = 0
-    last_failed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

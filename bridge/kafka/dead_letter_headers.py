@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
 
-from bridge.entries import Disposition
-from bridge.records import HEADERS, OFFSET, TIMESTAMP, Headers, Row, TopicPartition
+from bridge.entries import DeadLetter
+from bridge.records import HEADERS, OFFSET, TIMESTAMP, Headers, TopicPartition
 
 Profile = Literal["kafka", "spring"]
 
@@ -30,25 +30,6 @@ OMITTED = "lanebridge.omitted"
 _PROFILE = "lanebridge.profile"
 _DISPOSITION = "lanebridge.disposition"
 _EXCEPTION = "lanebridge.exception"
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A record that is given up, and why. `attempts` counts the chains that carried it; `index` is its place in its
-    batch, from 0 (-1 unknown); times are wall clock in milliseconds (0 unknown)."""
-
-    row: Row
-    disposition: Disposition
-    message: str
-    exception: str = ""
-    traceback: str = ""
-    task: str = ""
-    link: int = 1
-    chain: str = ""
-    index: int = -1
-    attempts: int = 1
-    first_failed_ms: int = 0
-    last_failed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +55,7 @@ class About:
     omitted: str = ""
 
 
-def letter_headers(tp: TopicPartition, letter: Letter, sender: Sender, omitted: str = "") -> Headers:
+def letter_headers(tp: TopicPartition, letter: DeadLetter, sender: Sender, omitted: str = "") -> Headers:
     """What is added to the record's own headers (`record_headers`), at most ADDED_BYTES of it: the traceback is cut
     first, then the message."""
     replays = replays_of(letter.row[HEADERS])
@@ -127,7 +108,7 @@ def read_headers(headers: Headers) -> About | None:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _all_headers(tp: TopicPartition, letter: Letter, sender: Sender, omitted: str, replays: int) -> Headers:
+def _all_headers(tp: TopicPartition, letter: DeadLetter, sender: Sender, omitted: str, replays: int) -> Headers:
     place = SPRING if sender.profile == "spring" else KAFKA
     named = {name: of(tp, letter, sender) for name, of in place.items()}
     own = {name: _encode(of(letter)) for name, of in OWN.items()}
@@ -137,7 +118,7 @@ def _all_headers(tp: TopicPartition, letter: Letter, sender: Sender, omitted: st
 
 
 #: of the default profile: the names of KIP-1191
-KAFKA: Mapping[str, Callable[[TopicPartition, Letter, Sender], bytes]] = {
+KAFKA: Mapping[str, Callable[[TopicPartition, DeadLetter, Sender], bytes]] = {
     f"{KAFKA_PREFIX}topic": lambda tp, letter, sender: _encode(tp.topic),
     f"{KAFKA_PREFIX}partition": lambda tp, letter, sender: _encode(str(tp.partition)),
     f"{KAFKA_PREFIX}offset": lambda tp, letter, sender: _encode(str(letter.row[OFFSET])),
@@ -147,7 +128,7 @@ KAFKA: Mapping[str, Callable[[TopicPartition, Letter, Sender], bytes]] = {
 }
 
 #: of the profile `spring`, instead
-SPRING: Mapping[str, Callable[[TopicPartition, Letter, Sender], bytes]] = {
+SPRING: Mapping[str, Callable[[TopicPartition, DeadLetter, Sender], bytes]] = {
     "kafka_dlt-original-topic": lambda tp, letter, sender: _encode(tp.topic),
     "kafka_dlt-original-partition": lambda tp, letter, sender: struct.pack(">i", tp.partition),
     "kafka_dlt-original-offset": lambda tp, letter, sender: struct.pack(">q", letter.row[OFFSET]),
@@ -170,7 +151,7 @@ SPRING_NUMBERS = frozenset(
 )
 
 #: of every profile; what is not known ("") is left out
-OWN: Mapping[str, Callable[[Letter], str]] = {
+OWN: Mapping[str, Callable[[DeadLetter], str]] = {
     _DISPOSITION: lambda letter: letter.disposition,
     _EXCEPTION: lambda letter: _name(letter.exception),
     "lanebridge.traceback": lambda letter: letter.traceback,
@@ -194,7 +175,7 @@ def iso_time(at_ms: int) -> str:
         return ""
 
 
-def _shortened(letter: Letter, name: str, excess: int) -> Letter:
+def _shortened(letter: DeadLetter, name: str, excess: int) -> DeadLetter:
     """The letter with `excess` bytes less in one of its texts: of a traceback the end is kept, where the error is."""
     text = _encode(getattr(letter, name))
     room = max(0, len(text) - excess - len("..."))

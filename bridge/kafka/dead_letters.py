@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 from confluent_kafka import KafkaError
 
+from bridge.entries import DeadLetter
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.dead_letter_headers import (
-    Letter,
     Profile,
     Sender,
     letter_headers,
@@ -28,7 +28,7 @@ from bridge.kafka.errors import BrokerError, KafkaUnavailable, code_of, explain
 from bridge.kafka.profile import ConsumerSettings
 from bridge.records import HEADERS, KEY, OFFSET, VALUE, TopicPartition
 
-__all__ = ["DeadLetterFailed", "DeadLetterProducer", "Letter", "Profile"]
+__all__ = ["DeadLetterFailed", "DeadLetterProducer", "Profile"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class DeadLetterProducer:
         self._producer = AcknowledgedProducer(settings, delivery_timeout)
         self._partitions: dict[str, tuple[int, float]] = {}
 
-    def write(self, tp: TopicPartition, topic: str, letters: Sequence[Letter]) -> None:
+    def write(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
         """Write the letters of partition `tp` to `topic`; returns when the broker has acknowledged all of them.
 
         Raises DeadLetterFailed, which names topic, cause and remedy: writing all of them again is safe. Raises
@@ -162,7 +162,7 @@ class _Draft:
     """A letter as it is to be written; `left_out` names the parts of the record that are not."""
 
     tp: TopicPartition
-    letter: Letter
+    letter: DeadLetter
     sender: Sender
     left_out: tuple[str, ...] = ()
 

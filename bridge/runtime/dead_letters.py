@@ -9,28 +9,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Protocol
 
 import redis
 
-from bridge.core.effects import DeadLetter, WriteDeadLetters
+from bridge.core.effects import WriteDeadLetters
 from bridge.core.events import DeadLettersWritten, EffectFailed
+from bridge.entries import DeadLetter
 from bridge.errors import LanebridgeError
-from bridge.kafka.dead_letters import Letter
 from bridge.ledger.ledger import Ledger
 from bridge.records import TopicPartition
 from bridge.runtime.mail import Post
 
 logger = logging.getLogger(__name__)
 
-_FIELDS = tuple(field.name for field in fields(Letter))
-
 
 class Producer(Protocol):
     """What writes the letters of a partition to a topic, and returns when all of them are acknowledged."""
 
-    def write(self, tp: TopicPartition, topic: str, letters: Sequence[Letter]) -> None:
+    def write(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
         """Raises LanebridgeError, whose text names topic, cause and remedy."""
 
     def close(self, timeout: float) -> None:
@@ -86,13 +83,9 @@ class DeadLetterWriter:
         try:
             is_owner = self._ledger.dispose(effect.tp, effect.owner, effect.lane, effect.chain)
             if is_owner:
-                self._producer.write(effect.tp, effect.topic, [_letter(letter) for letter in effect.letters])
+                self._producer.write(effect.tp, effect.topic, effect.letters)
         except redis.RedisError as error:
             return EffectFailed(effect, f"the ledger cannot be reached: {error}")
         except LanebridgeError as error:
             return EffectFailed(effect, str(error))
         return DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner)
-
-
-def _letter(letter: DeadLetter) -> Letter:
-    return Letter(**{name: getattr(letter, name) for name in _FIELDS})

@@ -20,9 +20,9 @@ from bridge.cli.dlq.interrupts import StopAsked
 from bridge.cli.dlq.kinds import moment, offset_range, place
 from bridge.cli.dlq.showing import preview
 from bridge.devstack import KafkaServer
+from bridge.entries import DeadLetter
 from bridge.kafka.dead_letter_reading import CHUNK, DeadLetterReader
 from bridge.kafka.dead_letter_sending import AcknowledgedProducer
-from bridge.kafka.dead_letters import Letter
 from bridge.kafka.errors import KafkaUnavailable
 from bridge.records import HEADERS, KEY, VALUE, Row, TopicPartition
 from tests.cli.conftest import GOOD, Cli, WriteApp
@@ -48,7 +48,7 @@ class Desk:
     def dlq(self) -> str:
         return f"{self.source}.dlq"
 
-    def dead(self, *letters: Letter, partition: int = 0, **options: Any) -> None:
+    def dead(self, *letters: DeadLetter, partition: int = 0, **options: Any) -> None:
         """Give these up."""
         with writing(self.servers, self.group, **options) as producer:
             producer.write(TopicPartition(self.source, partition), self.dlq, letters)
@@ -85,7 +85,7 @@ def desk(
     return Desk(kafka.bootstrap_servers, group_name, app, source, cli)
 
 
-def numbered(count: int, **about: Any) -> list[Letter]:
+def numbered(count: int, **about: Any) -> list[DeadLetter]:
     return [letter(row(offset, value=b"%d" % offset), **about) for offset in range(count)]
 
 

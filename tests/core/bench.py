@@ -15,7 +15,7 @@ from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
 from bridge.core.lane import Lane
 from bridge.core.partition import Partition
-from bridge.entries import Decided, Failure, FailureKind, Heartbeat, Outcome, Rejection
+from bridge.entries import DeadLetter, Decided, Failure, FailureKind, Heartbeat, Outcome, Rejection
 from bridge.ledger.handle import Handle
 from bridge.records import Action, PipelineRules, Retry, Row, TopicPartition
 from tests.core.inspection import check_commit, check_lane, check_memory
@@ -70,7 +70,7 @@ class Bench:
         self.beats: tuple[Heartbeat, ...] = ()
         self.redis_since = 0.0
         #: the dead letters that the broker has acknowledged, with their topics
-        self.dead: list[tuple[str, ef.DeadLetter]] = beside.dead if beside else []
+        self.dead: list[tuple[str, DeadLetter]] = beside.dead if beside else []
         self._nonce = 0
 
     # --- events in, effects out ------------------------------------------------------------------------------------

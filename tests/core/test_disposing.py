@@ -12,7 +12,7 @@ from bridge.core import events as ev
 from bridge.core.failures import Limits
 from bridge.core.lane import Phase
 from bridge.core.watch import LINK_TIMEOUT
-from bridge.entries import Counters, Failure, Outcome, Rejection, link_id
+from bridge.entries import Counters, DeadLetter, Failure, Outcome, Rejection, link_id
 from bridge.records import PipelineRules, Retry
 from tests.core.bench import KEY_0, KEY_1, TP, Bench, row
 from tests.core.given_up import (
@@ -40,7 +40,7 @@ def test_a_dead_letter_says_what_failed_where_how_often_and_since_when() -> None
     ((topic, letter),) = bench.dead
     assert first != second
     assert topic == "t.dlq"
-    assert letter == ef.DeadLetter(
+    assert letter == DeadLetter(
         row=row(1),
         disposition="exhausted",
         message="second",
@@ -65,10 +65,10 @@ def test_the_dead_letter_of_a_rejected_record_says_why_and_how_often_it_ran() ->
     two = Rejection(2, "no json", 1, "check", "undecodable", "JSONDecodeError", "", 2, 4000)
     bench.complete(Outcome("partial", 3, rejected=(one, two)))
     assert [letter for _, letter in bench.dead] == [
-        ef.DeadLetter(
+        DeadLetter(
             row(0), "rejected", "not wanted", "BadValue", "line 7", "check", 2, chain, 0, 2, 1000, last_failed_ms=5000
         ),
-        ef.DeadLetter(
+        DeadLetter(
             row(2), "undecodable", "no json", "JSONDecodeError", "", "check", 1, chain, 2, 2, 1000, last_failed_ms=4000
         ),
     ]

@@ -9,8 +9,9 @@ from typing import Any
 
 import confluent_kafka as ck
 
+from bridge.entries import DeadLetter
 from bridge.kafka.admin import Admin
-from bridge.kafka.dead_letters import DeadLetterProducer, Letter
+from bridge.kafka.dead_letters import DeadLetterProducer
 from bridge.kafka.profile import ConsumerSettings
 from bridge.records import Headers, Row
 from tests.kafka.member import settings_for
@@ -27,7 +28,7 @@ def row(
     return (offset, timestamp_ms, key, value, headers)
 
 
-def letter(record: Row | None = None, **about: Any) -> Letter:
+def letter(record: Row | None = None, **about: Any) -> DeadLetter:
     """A letter of a record that is out of attempts."""
     known = {
         "disposition": "exhausted",
@@ -42,7 +43,7 @@ def letter(record: Row | None = None, **about: Any) -> Letter:
         "first_failed_ms": 1_700_000_001_000,
         "last_failed_ms": 1_700_000_060_500,
     }
-    return Letter(row() if record is None else record, **{**known, **about})
+    return DeadLetter(row() if record is None else record, **{**known, **about})
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 import redis
 
-from bridge.core.effects import DeadLetter, WriteDeadLetters
+from bridge.core.effects import WriteDeadLetters
 from bridge.core.events import DeadLettersWritten, EffectFailed, Event
 from bridge.devstack import KafkaServer, RedisServer
-from bridge.entries import NOTHING_SEEN, Counters, Failure, Outcome, Owner
+from bridge.entries import NOTHING_SEEN, Counters, DeadLetter, Failure, Outcome, Owner
 from bridge.kafka.admin import Admin
-from bridge.kafka.dead_letters import DeadLetterFailed, DeadLetterProducer, Letter
+from bridge.kafka.dead_letters import DeadLetterFailed, DeadLetterProducer
 from bridge.kafka.profile import ConsumerSettings
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import DispatchCommand, Ledger
@@ -44,12 +44,12 @@ class Noting:
     """A producer that notes what it is given; `hold` keeps it writing, `refusal` is raised."""
 
     def __init__(self) -> None:
-        self.written: list[tuple[TopicPartition, str, list[Letter]]] = []
+        self.written: list[tuple[TopicPartition, str, list[DeadLetter]]] = []
         self.hold: threading.Event | None = None
         self.refusal: Exception | None = None
         self.closed = False
 
-    def write(self, tp: TopicPartition, topic: str, letters: Sequence[Letter]) -> None:
+    def write(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.written.append((tp, topic, list(letters)))
