@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -207,13 +207,7 @@ class Predicate:
         """Something that can be called with a record and a batch."""
         if not callable(value):
             raise Unfit
-        try:
-            inspect.signature(value).bind(None, ())
-        except TypeError:
-            raise Unfit from None
-        except ValueError:
-            return value  # a function in C that does not tell its arguments
-        return value
+        return _called_with(value, None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +229,18 @@ class Decoding:
             )
         if inspect.iscoroutinefunction(value):
             raise Unfit("tasks do not await. Make it an ordinary function.")
-        try:
-            inspect.signature(value).bind(None)
-        except TypeError:
-            raise Unfit from None
-        except ValueError:
-            return value  # a function in C that does not tell its arguments
-        return value
+        return _called_with(value, None)
+
+
+def _called_with(function: Callable[..., object], *arguments: object) -> object:
+    """The function, if it can be called with such arguments. Raises Unfit."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        raise Unfit from None
+    except ValueError:
+        return function  # one in C that does not tell its arguments
+    return function
 
 
 @dataclass(frozen=True, slots=True)
