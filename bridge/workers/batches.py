@@ -9,7 +9,7 @@ from bridge.entries import Rejection
 from bridge.ledger.payload import BatchHeader, Payload
 from bridge.records import Batch, Failed, Record
 from bridge.workers.describe import message_of
-from bridge.workers.errors import RecordFailed
+from bridge.workers.errors import RecordFailed, ends_the_process
 from bridge.workers.outcomes import TRACEBACKS, Place, Stop, rejection, stop_at
 
 
@@ -38,7 +38,9 @@ def run_batch(call: Callable[[Batch], Any], batch: Batch, place: Place, records:
     more than the batch has."""
     try:
         call(batch)
-    except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails the batch
+    except BaseException as error:
+        if ends_the_process(error):
+            raise
         named = _named_by(error, batch)
         offset = batch[0].offset if named is None else named
         return stop_at(error, offset, place, named=named is not None, index=_indices(records)[offset])
@@ -63,11 +65,13 @@ def rejected_by(batch: Batch, place: Place, records: Sequence[Record], before: i
     ]
 
 
-def _named_by(error: Exception, batch: Batch) -> int | None:
+def _named_by(error: BaseException, batch: Batch) -> int | None:
     """The offset of the record at fault, as far as it is known."""
     if isinstance(error, RecordFailed):
-        offset = error.record.offset
-        return offset if any(offset == each.offset for each in batch) else None
+        named = error.record
+        if isinstance(named, Record) and (named.topic, named.partition) == (batch.topic, batch.partition):
+            return named.offset if any(named.offset == each.offset for each in batch) else None
+        return None
     return batch[0].offset if len(batch) == 1 else None
 
 

@@ -16,6 +16,7 @@ from bridge.entries import Rejection
 from bridge.ledger.payload import Payload
 from bridge.records import Decode, Record, Retry
 from bridge.workers.describe import message_of
+from bridge.workers.errors import ends_the_process
 from bridge.workers.outcomes import TRACEBACKS, Place, Stop, rejection, stop_at
 from bridge.workers.rules import TopicRules
 
@@ -31,8 +32,8 @@ def decoded(records: Sequence[Record], decode: Decode, place: Place, rejected: l
     for index, record in enumerate(records):
         try:
             data = decode(record)
-        except Exception as error:
-            if _is_no_fault_of_a_record(error, place.retry):
+        except BaseException as error:
+            if ends_the_process(error) or _is_no_fault_of_a_record(error, place.retry):
                 raise
             rejected.append(_undecodable(record, error, place, index, in_full=len(rejected) < TRACEBACKS))
         else:
@@ -51,13 +52,15 @@ def decode_batch(
             given.append(record)
     except SoftTimeLimitExceeded as error:
         return (), stop_at(error, records[0].offset, place, named=False, index=0)
-    except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails this record
+    except BaseException as error:
+        if ends_the_process(error):
+            raise
         at = len(given) + len(rejected) - before
         return given, stop_at(error, records[at].offset, place, named=True, index=at)
     return given, None
 
 
-def _undecodable(record: Record, error: Exception, place: Place, index: int, *, in_full: bool) -> Rejection:
+def _undecodable(record: Record, error: BaseException, place: Place, index: int, *, in_full: bool) -> Rejection:
     return rejection(
         record.offset,
         message_of(error),
@@ -69,7 +72,7 @@ def _undecodable(record: Record, error: Exception, place: Place, index: int, *, 
     )
 
 
-def _is_no_fault_of_a_record(error: Exception, retry: Retry) -> bool:
+def _is_no_fault_of_a_record(error: BaseException, retry: Retry) -> bool:
     if isinstance(error, (SoftTimeLimitExceeded, MemoryError)):
         return True
     return retry.retry_on is not None and retry.tries_again(error)

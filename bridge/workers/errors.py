@@ -6,6 +6,8 @@ task raises.
 
 from __future__ import annotations
 
+import threading
+
 import click
 from celery.exceptions import Ignore
 
@@ -57,3 +59,10 @@ class LedgerSilent(LanebridgeError):
 
 class WorkerRefused(ConfigurationError, click.ClickException):
     """The worker does not start: a setting breaks what lanes promise."""
+
+
+def ends_the_process(error: BaseException) -> bool:
+    """Whether what user code raised is on its way to end this process, and no failure of a record. In a thread of a
+    pool nothing ends of it; Celery would only never hear of the link again, as of `asyncio.CancelledError`."""
+    is_exit = isinstance(error, (SystemExit, KeyboardInterrupt))
+    return is_exit and threading.current_thread() is threading.main_thread()

@@ -15,7 +15,7 @@ from bridge.ledger.payload import Payload
 from bridge.records import Action, Batch, Failed, Record
 from bridge.workers.batches import batch_of
 from bridge.workers.describe import message_of
-from bridge.workers.errors import ClaimRefused, NoDecision
+from bridge.workers.errors import ClaimRefused, NoDecision, ends_the_process
 from bridge.workers.link import Delivery, shown
 from bridge.workers.outcomes import told_by
 
@@ -34,7 +34,9 @@ def ask(delivery: Delivery, payload: Payload, judged: Outcome, decide: Callable[
         decided = read_decisions(decide(batch), payload.offsets)
     except ClaimRefused:
         raise
-    except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, the records are kept
+    except BaseException as error:
+        if ends_the_process(error):
+            raise
         failed, told = error, told_by(error)
     else:
         return delivery.complete(replace(judged, decided=decided, hook_error=""))
@@ -75,4 +77,5 @@ def read_decisions(answer: object, offsets: Sequence[int]) -> tuple[Decided, ...
     for word in answer:
         if word not in _ACTIONS:
             raise NoDecision(f"it returned {word!r:.100} for a record")
-    return tuple(Decided(offset, word) for offset, word in zip(offsets, answer, strict=True))
+    words = [_ACTIONS[_ACTIONS.index(word)] for word in answer]  # its own may be of a class that cannot be stored
+    return tuple(Decided(offset, word) for offset, word in zip(offsets, words, strict=True))

@@ -17,7 +17,7 @@ from bridge.entries import Disposition, Failure, Outcome, OutcomeKind, Rejection
 from bridge.ledger.data import UnserialisableData
 from bridge.ledger.payload import Carried, Payload
 from bridge.records import Retry
-from bridge.workers.describe import MESSAGE_LIMIT, REJECTION_TRACEBACK_LIMIT, message_of, traceback_of
+from bridge.workers.describe import MESSAGE_LIMIT, REJECTION_TRACEBACK_LIMIT, message_of, plain, traceback_of
 from bridge.workers.errors import RecordFailed, RetryAsked
 
 #: how many rejected records of an outcome carry a traceback
@@ -115,7 +115,7 @@ def rejection(
     is the record's place in its batch; `in_full`: with the error's traceback, if it was raised at all."""
     return Rejection(
         offset,
-        reason[:MESSAGE_LIMIT],
+        plain(reason)[:MESSAGE_LIMIT],
         place.link,
         place.task,
         disposition,

@@ -6,6 +6,7 @@ What a link needs of Celery's settings is set here, on the class, so that the ap
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from bridge.workers import hook
 from bridge.workers.backend import ErrorBackend
 from bridge.workers.batches import batch_of, rejected_by, run_batch
 from bridge.workers.decoding import decode_batch, decoded, decoder_of
-from bridge.workers.errors import ClaimRefused, NoDecision, RetryAsked
+from bridge.workers.errors import ClaimRefused, NoDecision, RetryAsked, ends_the_process
 from bridge.workers.installed import connection_of
 from bridge.workers.link import Delivery, report
 from bridge.workers.outcomes import Place, Stop, index_in_batch, stop_at
@@ -125,7 +126,10 @@ class LaneTask(Task):
 
     def _delay(self, eta: datetime | None, countdown: float | None) -> float | None:
         if countdown is not None:
-            return max(float(countdown), 0.0)
+            seconds = float(countdown)
+            if not math.isfinite(seconds):
+                raise ValueError(f"self.retry(countdown={countdown!r}): name a number of seconds")
+            return max(seconds, 0.0)
         if eta is not None:
             wait = maybe_make_aware(eta, self.app.timezone) - self.app.now()
             return max(float(wait.total_seconds()), 0.0)
@@ -152,7 +156,9 @@ class RecordTask(LaneTask):
                 data.append(value)
         except ClaimRefused:
             raise
-        except Exception as error:  # noqa: BLE001 - the edge of user code: whatever it is, it fails this record
+        except BaseException as error:
+            if ends_the_process(error):
+                raise
             at = len(data) + len(rejected)
             if at < len(payload):
                 index = index_in_batch(payload, at)

@@ -8,6 +8,7 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from bridge.entries import Decided, Failure, Outcome, Rejection
+from bridge.ledger.outcomes import decode_outcome, encode_outcome
 from bridge.records import Batch, Failed, Record
 from bridge.workers.errors import ClaimRefused, LinkFailed, NoDecision
 from bridge.workers.rules import read_json
@@ -271,6 +272,14 @@ def test_what_it_says_of_its_failure_is_of_bounded_size(app: Celery, bench: Make
     with pytest.raises(ValueError, match="xxx"):
         table.run(batch_task(app, decide))
     assert len(table.ledger.outcome.hook_error) == len("ValueError: ") + 1000
+
+
+def test_words_of_a_class_of_its_own_can_be_stored(app: Celery, bench: MakeBench) -> None:
+    class Word(str):
+        """Of an enumeration, or of a template engine."""
+
+    outcome = asked(app, bench(payload(ROWS, judged=JUDGED)), [Word("skip"), Word("stop")])
+    assert decode_outcome(encode_outcome(outcome)).decided == decided("skip", "stop")
 
 
 def test_it_is_tested_as_any_other_task(app: Celery) -> None:
