@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import isfinite
 from typing import Literal
 
 from bridge.core.isolation import is_split, moved
@@ -108,7 +109,8 @@ def stall_wait(stalls: int) -> float:
 def _wait(outcome: Outcome, retry: Retry, counted: Counted, tries: int, roll: float) -> float:
     if counted != "failures":
         return 0.0
-    return outcome.delay if outcome.delay is not None else retry.wait(tries, roll)
+    asked = outcome.delay
+    return asked if asked is not None and isfinite(asked) else retry.wait(tries, roll)
 
 
 def _where(failure: Failure, offset: int) -> str:

@@ -51,6 +51,11 @@ def test_a_pause_that_the_task_asked_for_is_kept() -> None:
     assert decide(replace(failed(), delay=33.0)).wait == 33.0
 
 
+@pytest.mark.parametrize("delay", [float("nan"), float("inf")])
+def test_a_pause_that_is_no_time_is_not_kept(delay: float) -> None:
+    assert decide(replace(failed(), delay=delay)).wait == 1.0
+
+
 def test_out_of_attempts_a_record_is_given_up() -> None:
     decision = decide(failed(), Counters(5, failures=2, tries=2))
     assert decision.verdict is Verdict.GIVE_UP
