@@ -246,7 +246,7 @@ class Retry:
             if isinstance(classes, list):
                 object.__setattr__(self, name, classes := tuple(classes))
             if classes is not None and not (isinstance(classes, tuple) and all(map(_is_exception, classes))):
-                raise ValueError(f"Retry({name}={classes!r}): must be a tuple of exception classes, ({name},)")
+                raise ValueError(f"Retry({name}={classes!r}): must be a tuple of exception classes, (KeyError,)")
 
     def tries_again(self, error: BaseException) -> bool:
         """Whether an attempt that ended with `error` is followed by another one."""

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +27,9 @@ from bridge.errors import LanebridgeError
 logger = logging.getLogger(__name__)
 
 DEFAULT_APP = "tasks"
+
+#: what an app's module calls of ours may raise; the place to repair is where it is called
+_OUR_FILES = Path(__file__).parents[1]
 
 
 class LaneContext(CLIContext):  # type: ignore[misc]
@@ -118,6 +122,9 @@ def _surface_hidden_error(name: str) -> None:
 
 def _import_failed(name: str, error: Exception) -> Misused:
     logger.debug("importing %s failed", name, exc_info=error, extra={"action": "import"})
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{frame.filename}, line {frame.lineno}"
+    where = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if file.is_file() and not file.is_relative_to(_OUR_FILES):  # no file: what dataclasses generate
+            where = f"{file}, line {frame.lineno}"
     return Misused(f"importing {name!r} failed with {type(error).__name__}: {error} ({where}). Repair it there")

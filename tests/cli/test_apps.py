@@ -62,6 +62,13 @@ def test_a_fault_in_the_apps_module_is_told_with_its_place(cli: Cli, write_app: 
     assert line.endswith(f"{'celery' if package else name}.py, line 2). Repair it there")
 
 
+def test_what_an_app_gives_us_wrongly_is_told_with_the_place_where_it_does(cli: Cli, write_app: WriteApp) -> None:
+    name = write_app("from bridge import Retry\nretry = Retry(give_up_on=KeyError)\n")
+    line = misused(cli("lanes", "-A", name))
+    assert "Retry(give_up_on=<class 'KeyError'>): must be a tuple of exception classes, (KeyError,)" in line
+    assert line.endswith(f"{name}.py, line 2). Repair it there")
+
+
 def test_a_missing_import_of_the_app_is_not_taken_for_a_missing_app(cli: Cli, write_app: WriteApp) -> None:
     name = write_app("import no_such_library")
     line = misused(cli("lanes", "-A", name))

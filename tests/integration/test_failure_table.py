@@ -140,7 +140,7 @@ def recorded(
 def _as_far_as_possible(condition: Callable[[], bool]) -> None:
     """If it never becomes true, the tests say which cells are wrong."""
     with contextlib.suppress(AssertionError):
-        wait_until(condition, 60.0)
+        wait_until(condition, 110.0)
 
 
 def _produce(world: World, found: Recorded) -> None:
