@@ -75,7 +75,7 @@ class Disposing:
             failure = failure_of(outcome)
             if not _was_asked(flight):
                 lane.counters = count(lane.counters, outcome.next_offset, failure)
-            lane.reason = give_up_reason(failure, outcome.next_offset, lane.counters.tries)
+            lane.reason = give_up_reason(failure, outcome.next_offset, lane.counters)
             lane.last_error, lane.stalled = str(failure), False
             lane.dispose(now)
             return
@@ -96,7 +96,8 @@ class Disposing:
         if decision.verdict is Verdict.STALL:
             self._report("warning", "stalled", decision.reason, lane)
         elif decision.verdict is Verdict.TRY_AGAIN:
-            text = f"{decision.reason}; tried again in {decision.wait:.1f} s, the lane waits"
+            when = f"in {decision.wait:.1f} s" if decision.wait else "at once"
+            text = f"{decision.reason}; tried again {when}, the lane waits"
             self._report("warning", "retry", text, lane)
 
     def _note_failure(self, lane: Lane, now: float) -> None:
@@ -169,7 +170,7 @@ class Disposing:
             self._ask(partition, lane, outcome, rows, now)
             return
         if outcome.hook_error:
-            self._report("error", "on_failed", f"on_failed {lane.rules.on_failed}: {outcome.hook_error}", lane)
+            self._report("error", "on_failed", _hook_text(lane, outcome), lane)
         actions: dict[int, Action] = {each.offset: each.action for each in outcome.decided}
         chosen = [(row, actions.get(row[OFFSET], lane.rules.on_exhausted)) for row in rows]
         if stopped := [row for row, action in chosen if action == "stop"]:
@@ -227,8 +228,10 @@ class Disposing:
         """The dead letters could not be written: the lane waits, and says why."""
         if self.is_under_way(effect):
             lane = self._core.partitions[effect.tp].lanes[effect.lane]
+            assert lane.writing is not None
             lane.stalled = True
-            lane.reason = f"{error} (tried again until it answers; the lane waits, nothing is lost)"
+            wait = "tried again until it answers; the lane waits, nothing is lost"
+            lane.reason = f"{error} ({wait}); given up: {lane.writing.why}"
 
     # --- answers -----------------------------------------------------------------------------------------------------
 
@@ -251,7 +254,8 @@ class Disposing:
         assert lane.writing is not None
         topic = lane.rules.dead_letters_of(lane.tp.topic)
         lane.reason, lane.stalled = lane.writing.why, False
-        text = f"{lane.writing.letters} dead letter(s) written to {topic}: {lane.reason}"
+        count_of = f"{lane.writing.letters} dead letter{'' if lane.writing.letters == 1 else 's'}"
+        text = f"{count_of} written to {topic}: {lane.reason}"
         self._report("error", "dead_letter", text, lane)
         self._settle(partition, lane, now)
 
@@ -307,6 +311,10 @@ def _at_fault(lane: Lane, row: Row) -> Failure | Rejection:
 def _rejected(rejection: Rejection) -> str:
     did = "could not be decoded for" if rejection.disposition == "undecodable" else "was rejected by"
     return f"record {rejection.offset} {did} {rejection.task}: {rejection}"
+
+
+def _hook_text(lane: Lane, outcome: Outcome) -> str:
+    return f"on_failed {lane.rules.on_failed}: {outcome.hook_error}; its records become dead letters"
 
 
 def _stop_text(lane: Lane, row: Row) -> str:

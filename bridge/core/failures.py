@@ -95,7 +95,7 @@ def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *,
     }[counted]
     tries = getattr(after, counted)
     if is_split(after, counted) or tries >= allowed or not failure.retryable:
-        return Decision(Verdict.GIVE_UP, after, 0.0, give_up_reason(failure, outcome.next_offset, after.tries))
+        return Decision(Verdict.GIVE_UP, after, 0.0, give_up_reason(failure, outcome.next_offset, after))
     wait = _wait(outcome, retry, counted, tries, roll)
     where = _where(failure, outcome.next_offset)
     return Decision(Verdict.TRY_AGAIN, after, wait, f"attempt {tries} of {allowed} failed at {where}: {failure}")
@@ -117,7 +117,13 @@ def _where(failure: Failure, offset: int) -> str:
     return f"offset {offset} in {failure.task}" if failure.task else f"offset {offset}"
 
 
-def give_up_reason(failure: Failure, offset: int, tries: int) -> str:
-    """Why the record at `offset` is given up, in words."""
-    what = "not to be retried" if not failure.retryable else f"out of attempts ({tries})"
+def give_up_reason(failure: Failure, offset: int, counters: Counters) -> str:
+    """Why the record at `offset` is given up, in words. In a batch that is split a number would count its parts."""
+    counted = COUNTED[failure.kind]
+    if not failure.retryable:
+        what = "not to be retried"
+    elif is_split(counters, counted):
+        what = "out of attempts (its batch was split)"
+    else:
+        what = f"out of attempts ({getattr(counters, counted or 'tries')})"
     return f"{_where(failure, offset)}, {what}: {failure}"

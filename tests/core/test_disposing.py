@@ -98,7 +98,7 @@ def test_the_topic_of_dead_letters_may_be_given() -> None:
     bench.fail(0)
     assert [topic for topic, _ in bench.dead] == ["lost-t"]
     assert bench.said("dead_letter") == [
-        "1 dead letter(s) written to lost-t: offset 0 in store, out of attempts (1): ValueError: no"
+        "1 dead letter written to lost-t: offset 0 in store, out of attempts (1): ValueError: no"
     ]
 
 
@@ -215,7 +215,7 @@ def test_a_batch_that_names_no_record_is_split_before_its_lane_stops() -> None:
     bench.complete()
     bench.fail_all()
     assert bench.lane().phase is Phase.STOPPED
-    assert bench.lane().reason == "offset 2 in store, out of attempts (2): ValueError: no"
+    assert bench.lane().reason == "offset 2 in store, out of attempts (its batch was split): ValueError: no"
     assert bench.committed() == 2
 
 

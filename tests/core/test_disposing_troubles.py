@@ -28,7 +28,10 @@ def test_dead_letters_that_cannot_be_written_are_repeated_the_lane_says_why_and_
     bench.fail(0, lane=0)
     lane = bench.lane(0)
     assert (lane.phase, lane.stalled) == (Phase.DISPOSING, True)
-    assert lane.reason == "out of reach (tried again until it answers; the lane waits, nothing is lost)"
+    assert lane.reason == (
+        "out of reach (tried again until it answers; the lane waits, nothing is lost); "
+        "given up: offset 0 in store, out of attempts (1): ValueError: no"
+    )
     assert bench.core.repeats.trouble == ""  # nobody else needs the topic
     bench.complete(lane=1)
     bench.fetch(row(2, KEY_1))

@@ -97,7 +97,7 @@ def test_the_dead_letter_of_a_record_that_was_asked_about_names_the_chain_that_f
     letter = bench.dead[0][1]
     assert (letter.chain, letter.attempts, letter.index, letter.first_failed_ms) == (chain, 1, 1, 50)
     assert bench.said("dead_letter") == [
-        "1 dead letter(s) written to t.dlq: offset 1 in store, out of attempts (1): ValueError: no"
+        "1 dead letter written to t.dlq: offset 1 in store, out of attempts (1): ValueError: no"
     ]
 
 
@@ -145,7 +145,7 @@ def test_an_on_failed_task_that_raised_has_its_records_dead_lettered_and_that_is
     bench = running(ASKS)
     bench.reject(0, 1)
     bench.decide("dead_letter", "dead_letter", error="KeyError: 'x'")
-    assert bench.said("on_failed") == ["on_failed rescue: KeyError: 'x'"]
+    assert bench.said("on_failed") == ["on_failed rescue: KeyError: 'x'; its records become dead letters"]
     assert bench.dead_letters() == [(0, "rejected"), (1, "rejected")]
     assert bench.committed() == 3
 
@@ -156,7 +156,7 @@ def test_an_on_failed_task_that_ended_without_an_answer_has_its_records_dead_let
     bench.reject(0, 2)
     bench.claim()
     bench.fault(kind, "WorkerLost")
-    assert bench.said("on_failed") == ["on_failed rescue: WorkerLost: gone"]
+    assert bench.said("on_failed") == ["on_failed rescue: WorkerLost: gone; its records become dead letters"]
     assert bench.dead_letters() == [(0, "rejected"), (2, "rejected")]
     assert bench.lane().counters.losses == 0
 

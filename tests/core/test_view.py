@@ -510,8 +510,9 @@ def test_a_lane_whose_dead_letter_cannot_be_written_is_stalled_and_says_why() ->
     world = given_up()
     world.handle(ev.EffectFailed(world.letters[0], "test.dlq: no such topic"))
     assert world.state() == "stalled"
-    assert (
-        world.lane.reason == "test.dlq: no such topic (tried again until it answers; the lane waits, nothing is lost)"
+    assert world.lane.reason == (
+        "test.dlq: no such topic (tried again until it answers; the lane waits, nothing is lost); "
+        "given up: offset 1, out of attempts (1): ValueError: boom"
     )
 
 
