@@ -18,7 +18,10 @@ APP = "tests.integration.apps.odd_ends"
 #: one JSON text per record, but for the bad one
 VALUES = [b"0", b"1", b"bad", b"3", b"4"]
 BAD = VALUES.index(b"bad")
-TOPICS = ("cursor", "json", "fail", "dead-letter", "stop")
+TOPICS = ("cursor", "json", "two", "fail", "dead-letter", "stop")
+
+#: a batch with two bad ones, and one without
+TWO = [b"bad", b"1", b"2", b"3", b"bad", b"5", b"6", b"7", b"8", b"9"]
 
 # --- declarations -----------------------------------------------------------------------------------------------------
 
@@ -83,7 +86,7 @@ def test_a_wrong_declaration_is_told_before_anything_is_connected(
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Five topics with a bad record each, carried as far as possible."""
+    """Topics with bad records, carried as far as possible."""
 
     world: World
     bridge: Process
@@ -120,7 +123,7 @@ def ends(
     with make_world(tmp_path_factory.mktemp("odd-ends"), "odd-ends") as world:
         for name in TOPICS:
             make_topic(f"{world.group}-{name}.dlq")
-            world.produce(make_topic(f"{world.group}-{name}"), VALUES)
+            world.produce(make_topic(f"{world.group}-{name}"), TWO if name == "two" else VALUES)
         about = {"TEST_TOPIC": world.group, "BRIDGE_BRAKE_LIMIT": "0"}
         world.worker(APP, "-P", "solo", **about)
         yield Ends(world, world.bridge(APP, **about))
@@ -175,3 +178,18 @@ def test_stop_stops_the_lane_before_the_record_and_the_bridge_ends_with_3(ends: 
     assert ends.letters("stop") == []
     assert ends.lines(" ERROR ", "stopped", f"{ends.topic('stop')}[0]", f"ValueError: record {BAD} is bad")
     assert ends.bridge.exit_code == 3
+
+
+def test_two_bad_records_of_a_batch_are_found_one_after_the_other(ends: Ends) -> None:
+    batches = [entry["offsets"] for entry in ends.world.journal(task="check_all")]
+    assert batches == [
+        *[[0, 1, 2, 3, 4]] * 3,
+        *[[0, 1, 2], [0, 1], [0]],
+        *[[1, 2, 3, 4], [1, 2], [3], [4]],
+        [5, 6, 7, 8, 9],
+    ]
+    letters = [{name: (value or b"").decode() for name, value in row[HEADERS]} for row in ends.letters("two")]
+    assert [each["__dlq.errors.offset"] for each in letters] == ["0", "4"]
+    # the failed chains of the batch until then: it does not say with which record it fails
+    assert [each["__dlq.errors.delivery.count"] for each in letters] == ["6", "8"]
+    assert ends.world.committed(ends.topic("two")) == [10]

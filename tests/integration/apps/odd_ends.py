@@ -40,6 +40,14 @@ def check(record: Record) -> None:
 
 
 @app.task(base=BatchTask)
+def check_all(batch: Batch) -> None:
+    """Fails for a batch with a bad record, and does not say which it is."""
+    journal.write(task="check_all", topic=batch.topic, offsets=[record.offset for record in batch])
+    if any(record.value == b"bad" for record in batch):
+        raise ValueError("somewhere")
+
+
+@app.task(base=BatchTask)
 def decide(batch: Batch, answer: str) -> str:
     """Fails, or says what it was told to say."""
     journal.write(task="decide", topic=batch.topic, offsets=[record.offset for record in batch])
@@ -51,5 +59,6 @@ def decide(batch: Batch, answer: str) -> str:
 patience = Retry(max_attempts=3, delay=0.05)
 bridge.pipeline(f"{TOPIC}-cursor", chain=look_up.s() | store.s(), batch_timeout=0.2, retry=patience)
 bridge.pipeline(f"{TOPIC}-json", chain=store.s(), decode="json", batch_timeout=0.2, retry=patience)
+bridge.pipeline(f"{TOPIC}-two", chain=check_all.s(), batch_size=5, batch_timeout=60.0, retry=patience)
 for answer in ("fail", "dead-letter", "stop"):
     bridge.pipeline(f"{TOPIC}-{answer}", chain=check.s(), on_failed=decide.s(answer), batch_timeout=0.2, retry=patience)
