@@ -134,7 +134,8 @@ def test_an_empty_topic_and_a_missing_one_are_told_apart(desk: Desk, kafka_admin
     assert desk("list") == f"No dead letters in {desk.dlq}.\n"
     assert json.loads(desk("list", "--json")) == {"dead_letters": []}
     kafka_admin.delete_topics([desk.dlq])[desk.dlq].result(30.0)
-    wait_until(lambda: desk("list") == "None of the app's dead letter topics exists.\n")
+    missing = f"None of the dead letter topics exists: {desk.dlq}. `lanebridge doctor` says how to create them.\n"
+    wait_until(lambda: desk("list") == missing)
     assert "there is nothing to replay" in desk.fails("replay")
     error = desk.fails("list", "--topic", desk.dlq)
     assert f"Kafka at {desk.servers} has no topic {desk.dlq}: correct --topic, or create it: kafka-topics.sh" in error
@@ -555,7 +556,14 @@ def test_a_second_signal_is_not_held_back() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--since", "yesterday"), ("--offsets", "9-3"), ("--offsets", "all"), ("--max-replays", "0")],
+    [
+        ("--since", "yesterday"),
+        ("--offsets", "9-3"),
+        ("--offsets", "all"),
+        ("--max-replays", "0"),
+        ("--disposition", "lost"),
+        ("--topic", "^("),
+    ],
 )
 def test_values_that_mean_nothing_are_usage_errors(cli: Cli, write_app: WriteApp, option: str, value: str) -> None:
     result = cli("dlq", "replay", "-A", write_app(), option, value)

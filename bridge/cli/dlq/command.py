@@ -21,6 +21,7 @@ def _where(command: Command) -> Command:
         "topics",
         multiple=True,
         metavar="TOPIC",
+        callback=kinds.topic_names,
         help="This dead letter topic (a name, or ^ and a regular expression); may be repeated.  [default: those of the "
         "app's pipelines]",
     )
@@ -51,6 +52,9 @@ def dlq() -> None:
 def list_letters(context: click.Context, /, topics: tuple[str, ...], as_json: bool, **given: object) -> None:
     """Count the dead letters by dead letter topic, source topic, disposition and exception, with their age.
 
+    DISPOSITION says why the record was given up: exhausted (out of attempts, or an exception that is not tried again),
+    rejected (by batch.fail), undecodable, timeout or worker_lost.
+
     It reads the topics from their beginning to their end. Dead letters that were replayed (REPLAYED) are still there,
     as long as the topic keeps them. STUBS were too large for the topic, carry only a part of their record and cannot be
     replayed.
@@ -69,7 +73,7 @@ def list_letters(context: click.Context, /, topics: tuple[str, ...], as_json: bo
         if as_json:
             click.echo(listing.as_json(tallies))
         else:
-            listing.print_table(tallies, found.partitions)
+            listing.print_table(tallies, found)
 
 
 @dlq.command("show", short_help="Show one dead letter: headers, key and value.")
@@ -97,7 +101,8 @@ def show(
     """Show one dead letter: all its headers, its key and value as JSON, text or hexadecimal, shortened.
 
     TOPIC, PARTITION and OFFSET are those of the dead letter; --source asks for the record that it was instead, which
-    may have several.
+    may have several. The bridge's log line `dead_letter` names that record, `lanebridge lanes` the one that a lane
+    waits for.
 
     \b
     Examples:
@@ -125,8 +130,9 @@ def show(
     "--disposition",
     "dispositions",
     multiple=True,
+    type=click.Choice(kinds.DISPOSITIONS),
     metavar="WORD",
-    help="Only these: exhausted, rejected, undecodable, timeout, worker_lost; may be repeated, as the others.",
+    help=f"Only these: {', '.join(kinds.DISPOSITIONS)}; may be repeated, as the others.",
 )
 @click.option(
     "--exception", "exceptions", multiple=True, metavar="NAME", help="Only those given up for this exception."

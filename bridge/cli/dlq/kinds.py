@@ -11,7 +11,19 @@ import click
 from bridge.records import TopicPartition
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: what the header lanebridge.disposition may say
+DISPOSITIONS = ("exhausted", "rejected", "undecodable", "timeout", "worker_lost")
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+
+
+def topic_names(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of topics, or regular expressions that begin with ^."""
+    for name in names:
+        try:
+            re.compile(name if name.startswith("^") else "")
+        except re.error as error:
+            raise click.BadParameter(f"{name!r} is no regular expression ({error})") from None
+    return names
 
 
 def moment(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:

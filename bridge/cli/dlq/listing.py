@@ -14,6 +14,7 @@ from rich.table import Table
 
 from bridge.cli.dlq.letters import FoundLetter
 from bridge.cli.dlq.progress import Progress
+from bridge.cli.dlq.topics import Cluster
 from bridge.cli.logs import one_line
 from bridge.core.words import span
 from bridge.kafka.dead_letter_headers import iso_time
@@ -83,13 +84,14 @@ def _age(at_ms: int | None, now_ms: float) -> float | None:
     return None if at_ms is None else round(max(0.0, now_ms - at_ms) / 1000, 1)
 
 
-def print_table(tallies: dict[Kind, Tally], topics: Iterable[str]) -> None:
+def print_table(tallies: dict[Kind, Tally], cluster: Cluster) -> None:
     """A row per kind and a line of sum, or that there are none."""
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False, markup=False)
     total = sum(tally.count for tally in tallies.values())
-    names = ", ".join(topics)
+    names = ", ".join(cluster.partitions)
     if not names:
-        console.print("None of the app's dead letter topics exists.")
+        asked = f": {', '.join(cluster.asked)}" if cluster.asked else ""
+        console.print(f"None of the dead letter topics exists{asked}. `lanebridge doctor` says how to create them.")
         return
     if not total:
         console.print(f"No dead letters in {names}.")

@@ -26,10 +26,11 @@ TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Kafka, and the partitions of each dead letter topic there."""
+    """Kafka, the dead letter topics that are asked for, and the partitions of each that is there."""
 
     settings: ConsumerSettings
     admin: Admin
+    asked: tuple[str, ...]
     partitions: Mapping[str, tuple[TopicPartition, ...]]
 
     def replay_group(self, topic: str) -> str:
@@ -66,7 +67,7 @@ def cluster(context: click.Context, topics: Sequence[str], given: Mapping[str, o
                 f"Kafka at {options.bootstrap_servers} has no topic {missing[0]}: correct --topic, or create it: "
                 f"{create_command(settings, missing[0], 0)}"
             )
-        yield Cluster(settings, admin, found)
+        yield Cluster(settings, admin, tuple(wanted), found)
     finally:
         admin.close()
 
