@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -75,8 +75,11 @@ class Watcher(threading.Thread):
             if not self.sights or offsets != self.sights[-1].offsets:
                 self.sights.append(Sight(time.monotonic(), offsets))
 
-    def end(self) -> None:
-        """Look no more."""
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._enough.set()
         self.join(60.0)
         self._client.close()
@@ -116,22 +119,18 @@ def recorded(
             make_topic(f"{found.prefix}-{shape.name}", len(shape.cells))
         _produce(world, found)
         os.mkfifo(gate := world.directory / "gate")
-        about = {"TEST_TOPIC": found.prefix, "TEST_GATE": str(gate)}
+        about = {"TEST_TOPIC": found.prefix, "TEST_GATE": str(gate), "BRIDGE_BRAKE_LIMIT": "0"}
         world.worker(APP, "-P", "prefork", "-c", str(PROCESSES), **about)
-        watcher = Watcher(world.servers, world.group, map(found.place, CELLS))
-        watcher.start()
-        options = ("--until-idle", "--brake-limit", "0")
-        bridge = world.start("bridge", "lanebridge", "-A", APP, "run", *options, cwd=ROOT, **about)
-        _as_far_as_possible(lambda: _is_held(found, watcher, world))
-        found.held, found.held_offsets = _by_place(world), watcher.look()
+        with Watcher(world.servers, world.group, map(found.place, CELLS)) as watcher:
+            bridge = world.start("bridge", "lanebridge", "-A", APP, "run", "--until-idle", cwd=ROOT, **about)
+            _as_far_as_possible(lambda: _is_held(found, watcher, world))
+            found.held, found.held_offsets = _by_place(world), watcher.look()
 
-        dead_letters = make_topic(f"{found.prefix}-dead", DEAD_PARTITIONS)
-        opened = os.open(gate, os.O_RDWR)
-        _as_far_as_possible(lambda: bridge.exit_code is not None)
-        os.close(opened)
-
-        found.exit_code, found.offsets = bridge.exit_code, watcher.look()
-        watcher.end()
+            dead_letters = make_topic(f"{found.prefix}-dead", DEAD_PARTITIONS)
+            opened = os.open(gate, os.O_RDWR)
+            _as_far_as_possible(lambda: bridge.exit_code is not None)
+            os.close(opened)
+            found.exit_code, found.offsets = bridge.exit_code, watcher.look()
         found.entries, found.sights = _by_place(world), watcher.sights
         found.letters = {number: records_of(world.servers, dead_letters, number) for number in range(DEAD_PARTITIONS)}
         yield found
