@@ -15,9 +15,12 @@ from bridge.cli.options import common_options, settings_options
 def lanes(context: click.Context, /, as_json: bool, **given: object) -> None:
     """Show the state of every lane of the group, the ones in trouble first.
 
-    Each bridge of the group publishes what its lanes do once a second; this asks Redis, not the bridges, and shows
-    them all. Offsets are Kafka's: LAG is the end of the log less what is committed. WHY says in a sentence what a
-    lane waits for and what happens next.
+    Each bridge of the group publishes what its lanes do once a second; this asks Redis, not the bridges, and shows them
+    all. LANE is a topic, its partition, and the number of the lane in it. Offsets are Kafka's: LAG is the end of the
+    log less what is committed. AGE is that of the lane's first unfinished record, BUFFERED what waits behind the batch
+    under way, TRY which chain of that record is under way or was the last (those of a split batch count). WHY says in a
+    sentence what a lane waits for and what happens next. `stalled` goes on by itself as soon as WHY is repaired,
+    `stopped` waits for a person.
 
     \b
     Examples:

@@ -145,11 +145,12 @@ def report(
         delivery.advance(changed)
         if stop is not None:
             logger.warning(
-                "link %s stopped at record %d (%s); the %d records before it go on",
+                "link %s stopped at offset %d (%s); %d before it %s on",
                 delivery.handle.link_id,
                 stop.failure.offset,
                 stop.failure,
                 len(conclusion.keep),
+                "goes" if len(conclusion.keep) == 1 else "go",
                 exc_info=stop.error,
                 extra={"action": "link_cut"},
             )
