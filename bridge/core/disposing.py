@@ -314,7 +314,7 @@ def _rejected(rejection: Rejection) -> str:
 
 
 def _hook_text(lane: Lane, outcome: Outcome) -> str:
-    return f"on_failed {lane.rules.on_failed}: {outcome.hook_error}; its records become dead letters"
+    return f"on_failed {lane.rules.on_failed} has not decided, its records become dead letters: {outcome.hook_error}"
 
 
 def _stop_text(lane: Lane, row: Row) -> str:

@@ -145,7 +145,9 @@ def test_an_on_failed_task_that_raised_has_its_records_dead_lettered_and_that_is
     bench = running(ASKS)
     bench.reject(0, 1)
     bench.decide("dead_letter", "dead_letter", error="KeyError: 'x'")
-    assert bench.said("on_failed") == ["on_failed rescue: KeyError: 'x'; its records become dead letters"]
+    assert bench.said("on_failed") == [
+        "on_failed rescue has not decided, its records become dead letters: KeyError: 'x'"
+    ]
     assert bench.dead_letters() == [(0, "rejected"), (1, "rejected")]
     assert bench.committed() == 3
 
@@ -156,7 +158,9 @@ def test_an_on_failed_task_that_ended_without_an_answer_has_its_records_dead_let
     bench.reject(0, 2)
     bench.claim()
     bench.fault(kind, "WorkerLost")
-    assert bench.said("on_failed") == ["on_failed rescue: WorkerLost: gone; its records become dead letters"]
+    assert bench.said("on_failed") == [
+        "on_failed rescue has not decided, its records become dead letters: WorkerLost: gone"
+    ]
     assert bench.dead_letters() == [(0, "rejected"), (2, "rejected")]
     assert bench.lane().counters.losses == 0
 
