@@ -60,6 +60,4 @@ bridge.pipeline(f"{TOPIC}-large", chain=_first | store.s(), batch_timeout=0.2, r
 bridge.pipeline(
     f"{TOPIC}-cursor", chain=look_up.s() | store.s(), batch_timeout=0.2, retry=_patience, on_exhausted="stop"
 )
-bridge.pipeline(
-    f"{TOPIC}-raises", chain=check.s() | store.s(), batch_timeout=0.2, retry=_patience, on_exhausted="stop"
-)
+bridge.pipeline(f"{TOPIC}-raises", chain=check.s() | store.s(), batch_timeout=0.2, retry=_patience, on_exhausted="stop")
