@@ -227,6 +227,8 @@ class Decoding:
                 "a deserializer takes a value and a context, not a record. Wrap it: lambda record: deserializer("
                 "record.value, SerializationContext(record.topic, MessageField.VALUE))."
             )
+        if hasattr(value, "apply_async"):
+            raise Unfit("a task is no decoder. Make it an ordinary function that the task may call, too.")
         if inspect.iscoroutinefunction(value):
             raise Unfit("tasks do not await. Make it an ordinary function.")
         return _called_with(value, None)

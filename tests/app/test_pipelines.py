@@ -224,6 +224,11 @@ def test_a_deserializer_of_confluent_must_be_wrapped_and_how_is_said(bridge: Bri
     )
 
 
+def test_a_task_is_no_decoder(bridge: Bridge, shop: Shop) -> None:
+    (problem,) = _problems(bridge, chain=shop.store.s(), decode=shop.store)
+    assert "a task is no decoder. Make it an ordinary function that the task may call, too." in problem
+
+
 def test_a_decoder_that_must_be_awaited_is_refused(bridge: Bridge, shop: Shop) -> None:
     async def decode(record: Record) -> object:
         return record

@@ -89,7 +89,7 @@ def test_a_failing_record_lets_the_ones_before_it_finish_the_chain(serving: Serv
     assert outcome.failure.task == f"{PLAIN}.parse"
     (entry,) = entries(bridge, sent, "store")
     assert entry["data"] == [2, 4]
-    assert "stopped at record 1002" in serving.worker.text()
+    assert "stopped at offset 1002" in serving.worker.text()
 
 
 def test_a_failure_at_the_first_record_is_shown_by_celery_and_ends_the_chain(serving: Serving) -> None:
