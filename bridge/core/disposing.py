@@ -32,6 +32,9 @@ ADOPTED_WAIT = 3.0
 #: seconds between two looks at the brake, and the shortest pause between two attempts that it asks for
 BRAKE_LOOK = 1.0
 
+#: what the log says of a lane that stops, behind the reason
+STOPPED = "its lane waits for a person (docs/operations.md: A stopped lane)"
+
 
 class Disposing:
     """What is done with outcomes that leave something. It works on the core's lanes and emits the core's effects."""
@@ -175,7 +178,7 @@ class Disposing:
         chosen = [(row, actions.get(row[OFFSET], lane.rules.on_exhausted)) for row in rows]
         if stopped := [row for row, action in chosen if action == "stop"]:
             lane.stop(_stop_text(lane, stopped[0]), now)
-            self._report("error", "stopped", lane.reason, lane)
+            self._report("error", "stopped", f"{lane.reason}; {STOPPED}", lane)
             return
         for row, action in chosen:
             if action == "skip":

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
+from bridge.core.disposing import STOPPED
 from bridge.core.lane import Phase
 from bridge.entries import Failure, Outcome, link_id
 from bridge.records import Retry
@@ -144,7 +145,7 @@ def test_a_stopped_lane_stays_stopped_across_owners() -> None:
     bench.fetch(1, 2, 3)
     bench.wait(600)
     assert bench.lane().phase is Phase.STOPPED
-    assert bench.said("stopped") == ["offset 1 in store, out of attempts (1): ValueError: no"]
+    assert bench.said("stopped") == [f"offset 1 in store, out of attempts (1): ValueError: no; {STOPPED}"]
     assert bench.batches() == []
     assert bench.committed() == 1
 

@@ -9,6 +9,7 @@ import pytest
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
+from bridge.core.disposing import STOPPED
 from bridge.core.failures import Limits
 from bridge.core.lane import Phase
 from bridge.core.watch import LINK_TIMEOUT
@@ -201,7 +202,7 @@ def test_a_stopped_lane_says_why_passes_nothing_and_does_not_hold_up_others() ->
     bench.wait(1)
     bench.fail(0, lane=0)
     assert bench.lane(0).phase is Phase.STOPPED
-    assert bench.said("stopped") == ["offset 0 in store, out of attempts (1): ValueError: no"]
+    assert bench.said("stopped") == [f"offset 0 in store, out of attempts (1): ValueError: no; {STOPPED}"]
     bench.complete(lane=1)
     bench.wait(100)
     assert bench.lane(0).phase is Phase.STOPPED

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
-from bridge.core.disposing import ADOPTED_WAIT
+from bridge.core.disposing import ADOPTED_WAIT, STOPPED
 from bridge.core.lane import Phase
 from bridge.core.watch import LINK_TIMEOUT
 from bridge.entries import Counters, Decided, Outcome, Rejection, link_id
@@ -75,7 +75,7 @@ def test_a_lane_that_its_on_failed_task_stops_names_the_failure_that_it_was_aske
     bench.fail(1)
     bench.decide("stop")
     assert bench.lane().phase is Phase.STOPPED
-    assert bench.said("stopped") == ["offset 1 in store, out of attempts (1): ValueError: no"]
+    assert bench.said("stopped") == [f"offset 1 in store, out of attempts (1): ValueError: no; {STOPPED}"]
 
 
 def test_a_lane_that_its_on_failed_task_stopped_stays_stopped_and_the_task_is_not_asked_again() -> None:
