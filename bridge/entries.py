@@ -55,6 +55,13 @@ class Seen(NamedTuple):
 NOTHING_SEEN = Seen()
 
 
+def _told(exception: str, message: str) -> str:
+    """The exception's class and its message, which some begin with the class."""
+    if message.startswith(f"{exception}("):
+        return message
+    return ": ".join(filter(None, (exception, message)))
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a record, or a whole chain, did not succeed.
@@ -77,7 +84,7 @@ class Failure:
     at_ms: int = 0
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.exception, self.message))) or self.kind
+        return _told(self.exception, self.message) or self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ class Rejection:
     at_ms: int = 0
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.exception, self.reason)))
+        return _told(self.exception, self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,9 +232,11 @@ class Disposing:
         if self.is_under_way(effect):
             lane = self._core.partitions[effect.tp].lanes[effect.lane]
             assert lane.writing is not None
-            lane.stalled = True
+            was_said, lane.stalled = lane.stalled, True
             wait = "tried again until it answers; the lane waits, nothing is lost"
             lane.reason = f"{error} ({wait}); given up: {lane.writing.why}"
+            if not was_said:
+                self._report("warning", "dead_letter", lane.reason, lane)
 
     # --- answers -----------------------------------------------------------------------------------------------------
 

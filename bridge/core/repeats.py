@@ -59,7 +59,7 @@ class Repeats:
         """The effect could not be carried out, or nobody knows whether it was."""
         service = SERVICE_OF.get(type(effect), Service.LEDGER)
         failures = self._failures.get(service, 0)
-        if not failures:
+        if not failures and service is not Service.DEAD_LETTERS:  # each lane says that for itself
             emit(Report("warning", "unreachable", f"{error}; trying again until it answers"))
         self._troubles[service] = error
         pause = min(FIRST_PAUSE * 2.0 ** min(failures, 16), LONGEST_PAUSE)

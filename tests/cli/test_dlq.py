@@ -104,7 +104,7 @@ def test_the_list_counts_by_topics_disposition_and_exception(desk: Desk) -> None
         [desk.dlq, desk.source, "exhausted", "ValueError", "4", "2", "1"],
         [desk.dlq, desk.source, "rejected", "-", "2", "0", "0"],
     ]
-    assert all(line[-1] == "ago" for line in rows)
+    assert [(line[-2], line[-1]) for line in rows] == [("ago", "1/2"), ("ago", "1/1")]
 
 
 def test_the_list_as_json(desk: Desk, kafka: KafkaServer) -> None:
@@ -125,7 +125,10 @@ def test_the_list_as_json(desk: Desk, kafka: KafkaServer) -> None:
         "oldest_age_seconds": 0,
         "newest": "",
         "newest_age_seconds": 0,
+        "newest_partition": 1,
+        "newest_offset": 2,
     }
+    assert f"was {desk.source}[3] offset 2: exhausted" in desk("show", desk.dlq, "1", "2")
     assert ours["oldest"].startswith("20")
     assert (foreign["source_topic"], foreign["disposition"], foreign["count"]) == (None, None, 1)
 

@@ -18,7 +18,7 @@ from bridge.cli.dlq.topics import Cluster
 from bridge.cli.logs import one_line
 from bridge.core.words import span
 from bridge.kafka.dead_letter_headers import iso_time
-from bridge.records import TIMESTAMP, TopicPartition
+from bridge.records import OFFSET, TIMESTAMP, TopicPartition
 
 #: columns of a table that is written to a file or a pipe
 _PLAIN_WIDTH = 500
@@ -29,20 +29,25 @@ Kind = tuple[str, str, str, str]
 
 @dataclass(slots=True)
 class Tally:
-    """Letters of one kind; times in milliseconds, None as long as no letter has one."""
+    """Letters of one kind; times in milliseconds, None as long as no letter has one. `last` is the partition and the
+    offset of one of the newest, as `dlq show` wants them."""
 
     count: int = 0
     replayed: int = 0
     stubs: int = 0
     oldest_ms: int | None = None
     newest_ms: int | None = None
+    last: tuple[int, int] = (-1, -1)
 
     def add(self, letter: FoundLetter, *, is_replayed: bool) -> None:
         """Count one."""
         self.count += 1
         self.replayed += is_replayed
         self.stubs += letter.about is not None and bool(letter.about.omitted)
-        if (at := letter.row[TIMESTAMP]) >= 0:
+        at = letter.row[TIMESTAMP]
+        if self.last[0] < 0 or at >= (self.newest_ms or 0):
+            self.last = letter.tp.partition, letter.row[OFFSET]
+        if at >= 0:
             self.oldest_ms = at if self.oldest_ms is None else min(self.oldest_ms, at)
             self.newest_ms = at if self.newest_ms is None else max(self.newest_ms, at)
 
@@ -74,6 +79,8 @@ def as_json(tallies: dict[Kind, Tally]) -> str:
             "oldest_age_seconds": _age(tally.oldest_ms, now_ms),
             "newest": iso_time(tally.newest_ms or 0) or None,
             "newest_age_seconds": _age(tally.newest_ms, now_ms),
+            "newest_partition": tally.last[0],
+            "newest_offset": tally.last[1],
         }
         for kind, tally in tallies.items()
     ]
@@ -100,13 +107,13 @@ def print_table(tallies: dict[Kind, Tally], cluster: Cluster) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in ("DEAD LETTER TOPIC", "SOURCE", "DISPOSITION", "EXCEPTION"):
         table.add_column(name, overflow="fold")
-    for name in ("COUNT", "REPLAYED", "STUBS", "OLDEST", "NEWEST"):
+    for name in ("COUNT", "REPLAYED", "STUBS", "OLDEST", "NEWEST", "NEWEST AT"):
         table.add_column(name, justify="right", no_wrap=True)
     now_ms = time.time() * 1000
     for kind, tally in tallies.items():
         ages = [_age_text(_age(at, now_ms)) for at in (tally.oldest_ms, tally.newest_ms)]
         numbers = [f"{number:,}" for number in (tally.count, tally.replayed, tally.stubs)]
-        table.add_row(*(one_line(text) or "-" for text in kind), *numbers, *ages)
+        table.add_row(*(one_line(text) or "-" for text in kind), *numbers, *ages, "{}/{}".format(*tally.last))
     console.print(table)
 
 
