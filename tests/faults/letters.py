@@ -86,13 +86,11 @@ def wrong_letters(
     letters: Sequence[Letter], wanted: Mapping[Place, str], values: Mapping[Place, bytes], copies: int = 0
 ) -> list[str]:
     """Exactly the `wanted` records are there, each with its disposition and value, in the order of their partition, and
-    at most `copies` of them once more."""
+    none of them more than `copies` times too often."""
     counts = Counter(letter.place for letter in letters)
     found = [f"P1 {place} is not in the dead letter topic" for place in wanted if place not in counts]
     found += [f"P6 {place} is in the dead letter topic" for place in counts if place not in wanted]
-    extra = counts.total() - len(counts)
-    if extra > copies:
-        found.append(f"{extra} extra copies of dead letters instead of {copies} at most")
+    found += [f"{place} is {n} times in the dead letter topic" for place, n in counts.items() if n > 1 + copies]
     for letter in letters:
         if letter.place in wanted and letter.disposition != wanted[letter.place]:
             found.append(f"{letter.place} is {letter.disposition} instead of {wanted[letter.place]}")

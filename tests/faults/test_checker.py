@@ -112,7 +112,7 @@ def test_the_wanted_dead_letters_are_no_violation() -> None:
 BAD_LETTERS = {
     "P1": [],
     "P6": [LETTER, replace(LETTER, place=("t", 0, 5))],
-    "1 extra copies": [LETTER, LETTER],
+    "('t', 0, 4) is 2 times in the dead letter topic": [LETTER, LETTER],
     "('t', 0, 4) is timeout instead of exhausted": [replace(LETTER, disposition="timeout")],
     "P7": [replace(LETTER, value=b"five")],
 }
