@@ -61,21 +61,36 @@ class DeadLetterProducer:
         self._producer = AcknowledgedProducer(settings, delivery_timeout)
         self._partitions: dict[str, tuple[int, float]] = {}
 
-    def write(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
-        """Write the letters of partition `tp` to `topic`; returns when the broker has acknowledged all of them.
+    def write(
+        self, topic: str, lots: Sequence[tuple[TopicPartition, Sequence[DeadLetter]]]
+    ) -> list[DeadLetterFailed | None]:
+        """Write lots of letters, each of one partition, to `topic`, and wait until the fate of all is known.
 
-        Raises DeadLetterFailed, which names topic, cause and remedy: writing all of them again is safe. Raises
-        BadKafkaOption when the client refuses the options.
+        For each lot: None when the broker has acknowledged every letter of it, else what names topic, cause and remedy.
+        Writing the whole lot again is safe. A lot that fails holds up no other.
+
+        Raises BadKafkaOption when the client refuses the options.
         """
-        target = TopicPartition(topic, tp.partition % self._partition_count(tp, topic))
-        drafts = [_Draft(tp, letter, self._sender) for letter in letters]
+        failed: list[DeadLetterFailed | None] = [None] * len(lots)
+        drafts: list[tuple[int, TopicPartition, _Draft]] = []
+        for number, (tp, letters) in enumerate(lots):
+            try:
+                target = TopicPartition(topic, tp.partition % self._partition_count(tp, topic))
+            except DeadLetterFailed as error:
+                failed[number] = error
+            else:
+                drafts += [(number, target, _Draft(tp, letter, self._sender)) for letter in letters]
         while drafts:
-            fates = self._producer.send([draft.outgoing(target) for draft in drafts])
-            smaller: list[_Draft] = []
-            for draft, error in zip(drafts, fates, strict=True):
-                if error is not None:
-                    smaller.append(self._smaller(draft, error, topic))
-            drafts = smaller
+            fates = self._producer.send([draft.outgoing(target) for _, target, draft in drafts])
+            smaller: list[tuple[int, TopicPartition, _Draft]] = []
+            for (number, target, draft), problem in zip(drafts, fates, strict=True):
+                if problem is not None and failed[number] is None:
+                    try:
+                        smaller.append((number, target, self._smaller(draft, problem, topic)))
+                    except DeadLetterFailed as error:
+                        failed[number] = error
+            drafts = [each for each in smaller if failed[each[0]] is None]
+        return failed
 
     def close(self, timeout: float) -> None:
         """End the connections, within about `timeout` seconds."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Protocol
 
 import redis
 
+from bridge.core.batching import rows_bytes
 from bridge.core.effects import WriteDeadLetters
 from bridge.core.events import DeadLettersWritten, EffectFailed
 from bridge.entries import DeadLetter
@@ -23,12 +24,18 @@ from bridge.runtime.mail import Post
 
 logger = logging.getLogger(__name__)
 
+#: bytes of records that the client is given at once
+LOT_BYTES = 16 * 1024 * 1024
+_LETTER = {"action": "dead_letter"}
+
 
 class Producer(Protocol):
-    """What writes the letters of a partition to a topic, and returns when all of them are acknowledged."""
+    """What writes letters to a topic, and returns when all of them are acknowledged or given back."""
 
-    def write(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
-        """Raises LanebridgeError, whose text names topic, cause and remedy."""
+    def write(
+        self, topic: str, lots: Sequence[tuple[TopicPartition, Sequence[DeadLetter]]]
+    ) -> Sequence[LanebridgeError | None]:
+        """For each lot None, or what names topic, cause and remedy. Raises LanebridgeError when none can be written."""
 
     def close(self, timeout: float) -> None:
         """End the connections, within about `timeout` seconds."""
@@ -41,6 +48,8 @@ class DeadLetterWriter:
         self._ledger = ledger
         self._producer = producer
         self._post = post
+        #: the topics that did not take what they were sent last
+        self._silent: set[str] = set()
         self._lock = threading.Lock()
         self._is_ending = self._is_writing = False
 
@@ -60,13 +69,15 @@ class DeadLetterWriter:
         self._producer.close(timeout)
 
     def work(self, effects: Sequence[WriteDeadLetters]) -> None:
-        """One after the other."""
-        for effect in effects:
+        """All that is for one topic together, so that lanes do not wait for each other's time-outs; topics that did not
+        answer last time come last."""
+        for topic, lot in _lots(effects, self._silent):
             if not self._begin():
-                logger.info("%s: dead letters are left to the next owner", effect.tp, extra={"action": "dead_letter"})
+                for effect in lot:
+                    logger.info("%s: dead letters are left to the next owner", effect.tp, extra=_LETTER)
                 continue
             try:
-                self._post(self._write(effect))
+                self._write(topic, lot)
             finally:
                 self._end()
 
@@ -79,13 +90,44 @@ class DeadLetterWriter:
         with self._lock:
             self._is_writing = False
 
-    def _write(self, effect: WriteDeadLetters) -> DeadLettersWritten | EffectFailed:
+    def _write(self, topic: str, effects: Sequence[WriteDeadLetters]) -> None:
+        owned = [effect for effect in effects if self._is_owned(effect)]
+        problems: Sequence[LanebridgeError | None]
+        try:
+            problems = self._producer.write(topic, [(effect.tp, effect.letters) for effect in owned])
+        except LanebridgeError as error:
+            problems = [error] * len(owned)
+        (self._silent.add if any(problems) else self._silent.discard)(topic)
+        for effect, problem in zip(owned, problems, strict=True):
+            if problem is None:
+                self._post(DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=True))
+            else:
+                self._post(EffectFailed(effect, str(problem)))
+
+    def _is_owned(self, effect: WriteDeadLetters) -> bool:
         try:
             is_owner = self._ledger.dispose(effect.tp, effect.owner, effect.lane, effect.chain)
-            if is_owner:
-                self._producer.write(effect.tp, effect.topic, effect.letters)
         except redis.RedisError as error:
-            return EffectFailed(effect, f"the ledger cannot be reached: {error}")
-        except LanebridgeError as error:
-            return EffectFailed(effect, str(error))
-        return DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner)
+            self._post(EffectFailed(effect, f"the ledger cannot be reached: {error}"))
+            return False
+        if not is_owner:
+            self._post(DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=False))
+        return is_owner
+
+
+def _lots(effects: Sequence[WriteDeadLetters], silent: Container[str]) -> Iterator[tuple[str, list[WriteDeadLetters]]]:
+    """What is for one topic, as much at once as the client may hold."""
+    by_topic: dict[str, list[WriteDeadLetters]] = {}
+    for effect in effects:
+        by_topic.setdefault(effect.topic, []).append(effect)
+    for topic in sorted(by_topic, key=lambda topic: topic in silent):
+        lot: list[WriteDeadLetters] = []
+        held = 0
+        for effect in by_topic[topic]:
+            weight = rows_bytes(letter.row for letter in effect.letters)
+            if lot and held + weight > LOT_BYTES:
+                yield topic, lot
+                lot, held = [], 0
+            lot.append(effect)
+            held += weight
+        yield topic, lot

@@ -51,7 +51,7 @@ class Desk:
     def dead(self, *letters: DeadLetter, partition: int = 0, **options: Any) -> None:
         """Give these up."""
         with writing(self.servers, self.group, **options) as producer:
-            producer.write(TopicPartition(self.source, partition), self.dlq, letters)
+            producer.write_one(TopicPartition(self.source, partition), self.dlq, letters)
 
     def __call__(self, *arguments: str) -> str:
         """What a command prints."""
@@ -375,7 +375,7 @@ def test_a_partition_that_is_gone_stops_the_replay_before_it_and_says_what_to_do
 
 def test_a_topic_that_is_gone_stops_the_replay(desk: Desk) -> None:
     with writing(desk.servers) as producer:
-        producer.write(TopicPartition("gone-for-ever", 3), desk.dlq, [letter()])
+        producer.write_one(TopicPartition("gone-for-ever", 3), desk.dlq, [letter()])
     error = desk.fails("replay")
     assert "gone-for-ever does not exist any more" in error
     assert "--create --topic gone-for-ever --partitions 4" in error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from bridge.entries import DeadLetter
 from bridge.kafka.admin import Admin
 from bridge.kafka.dead_letters import DeadLetterProducer
 from bridge.kafka.profile import ConsumerSettings
-from bridge.records import Headers, Row
+from bridge.records import Headers, Row, TopicPartition
 from tests.kafka.member import settings_for
 
 
@@ -46,12 +46,21 @@ def letter(record: Row | None = None, **about: Any) -> DeadLetter:
     return DeadLetter(row() if record is None else record, **{**known, **about})
 
 
+class OneLot(DeadLetterProducer):
+    """A producer that is given one lot at a time, and raises what is wrong with it."""
+
+    def write_one(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
+        (problem,) = self.write(topic, [(tp, letters)])
+        if problem is not None:
+            raise problem
+
+
 @contextmanager
-def writing(servers: str | ConsumerSettings, group: str = "g", **options: Any) -> Iterator[DeadLetterProducer]:
+def writing(servers: str | ConsumerSettings, group: str = "g", **options: Any) -> Iterator[OneLot]:
     """A producer of dead letters with an Admin of its own."""
     settings = settings_for(servers, group) if isinstance(servers, str) else servers
     admin = Admin(settings, timeout=5.0)
-    producer = DeadLetterProducer(settings, admin, group=group, version="1.2.3", **options)
+    producer = OneLot(settings, admin, group=group, version="1.2.3", **options)
     try:
         yield producer
     finally:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 import redis
 
+from bridge.core.batching import rows_bytes
 from bridge.core.effects import WriteDeadLetters
 from bridge.core.events import DeadLettersWritten, EffectFailed, Event
 from bridge.devstack import KafkaServer, RedisServer
 from bridge.entries import NOTHING_SEEN, Counters, DeadLetter, Failure, Outcome, Owner
+from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.dead_letters import DeadLetterFailed, DeadLetterProducer
 from bridge.kafka.profile import ConsumerSettings
@@ -47,14 +50,18 @@ class Noting:
         self.written: list[tuple[TopicPartition, str, list[DeadLetter]]] = []
         self.hold: threading.Event | None = None
         self.refusal: Exception | None = None
+        self.fates: dict[str, LanebridgeError] = {}
         self.closed = False
 
-    def write(self, tp: TopicPartition, topic: str, letters: Sequence[DeadLetter]) -> None:
+    def write(
+        self, topic: str, lots: Sequence[tuple[TopicPartition, Sequence[DeadLetter]]]
+    ) -> list[LanebridgeError | None]:
         if self.refusal is not None:
             raise self.refusal
-        self.written.append((tp, topic, list(letters)))
+        self.written += [(tp, topic, list(letters)) for tp, letters in lots]
         if self.hold is not None:
             assert self.hold.wait(60.0)
+        return [self.fates.get(topic)] * len(lots)
 
     def close(self, timeout: float) -> None:
         self.closed = True
@@ -153,9 +160,11 @@ def test_a_writer_that_ends_lets_what_is_being_written_end_and_begins_with_nothi
     writer = DeadLetterWriter(ledger, producer, events.append)
     station: Station[WriteDeadLetters] = Station("dead-letters", writer.work, broken.append)
     station.start()
-    for number in (1, 2, 3):
-        station.give(WriteDeadLetters(TP, 3, effect.owner, 0, number, "chain", "orders.dlq", (LETTER,)))
+    several = [WriteDeadLetters(TP, 3, effect.owner, 0, n, "chain", "orders.dlq", (LETTER,)) for n in (1, 2, 3)]
+    station.give(several[0])
     wait_until(lambda: producer.written, what="the first letter under way")
+    for late in several[1:]:
+        station.give(late)
 
     writer.end_soon()
     is_writing = [writer.is_writing]
@@ -191,3 +200,41 @@ def test_letters_reach_a_real_topic_and_a_missing_one_is_named_with_the_remedy(
     assert isinstance(failed, EffectFailed)
     assert f"--create --topic {topic_name}.nowhere" in failed.error
     assert [row[2:4] for row in records_of(kafka.bootstrap_servers, topic_name)] == [(b"key", b"value")] * 2
+
+
+def test_what_is_for_one_topic_goes_together_and_a_topic_that_was_silent_comes_last(
+    ledger: Ledger, effect: WriteDeadLetters
+) -> None:
+    events: list[Event] = []
+    producer = Noting()
+    producer.fates["a.dlq"] = DeadLetterFailed("a.dlq is away")
+    first, second = replace(effect, topic="a.dlq"), replace(effect, topic="b.dlq")
+    writer = DeadLetterWriter(ledger, producer, events.append)
+
+    writer.work([first, second, first])
+    assert [topic for _, topic, _ in producer.written] == ["a.dlq", "a.dlq", "b.dlq"]
+    failed = EffectFailed(first, "a.dlq is away")
+    assert events == [failed, failed, DeadLettersWritten(TP, 3, 0, 8, is_owner=True)]
+
+    producer.written.clear()
+    writer.work([first, second])
+    assert [topic for _, topic, _ in producer.written] == ["b.dlq", "a.dlq"]
+
+
+def test_no_more_is_given_to_the_client_at_once_than_it_may_hold(
+    ledger: Ledger, effect: WriteDeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.runtime.dead_letters.LOT_BYTES", 2 * rows_bytes([LETTER.row]))
+    events: list[Event] = []
+    calls: list[int] = []
+
+    class Counting(Noting):
+        def write(
+            self, topic: str, lots: Sequence[tuple[TopicPartition, Sequence[DeadLetter]]]
+        ) -> list[LanebridgeError | None]:
+            calls.append(len(lots))
+            return super().write(topic, lots)
+
+    DeadLetterWriter(ledger, Counting(), events.append).work([effect] * 5)
+
+    assert calls == [2, 2, 1]
