@@ -17,8 +17,15 @@ FORMAT = 1
 FailureKind = Literal["failed", "timeout", "worker_lost", "revoked", "not_registered"]
 OutcomeKind = Literal["ok", "partial", "failed"]
 
-#: why a record is given up: its task rejected it, it could not be decoded, or it is out of attempts
-Disposition = Literal["rejected", "exhausted", "undecodable", "oversize", "worker_lost", "timeout"]
+#: why a record is given up: it is out of attempts, its task rejected it, or it could not be decoded
+Disposition = Literal["exhausted", "rejected", "undecodable", "timeout", "worker_lost"]
+
+#: kind of failure -> what a record that is out of attempts for it is given up as; the other kinds use no attempts
+DISPOSITIONS: dict[FailureKind, Disposition] = {
+    "failed": "exhausted",
+    "timeout": "timeout",
+    "worker_lost": "worker_lost",
+}
 
 
 class Owner(NamedTuple):
@@ -158,6 +165,11 @@ class Outcome:
     def watermark(self) -> int:
         """Every record of the lane below this is finished: the first rejected record, else `next_offset`."""
         return self.rejected[0].offset if self.rejected else self.next_offset
+
+
+def failure_of(outcome: Outcome) -> Failure:
+    """Why the record at the outcome's first unfinished offset did not succeed."""
+    return outcome.failure or Failure(outcome.next_offset, message="the chain ended without saying why")
 
 
 @dataclass(frozen=True, slots=True)

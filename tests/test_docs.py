@@ -16,10 +16,10 @@ from confluent_kafka import Producer
 from redis import Redis
 
 from bridge.cli.main import COMMANDS
-from bridge.core.failures import COUNTED, DISPOSITIONS
+from bridge.core.failures import COUNTED
 from bridge.core.lane import TABLE, Phase, Signal
 from bridge.devstack import KafkaServer, RedisServer
-from bridge.entries import DeadLetter
+from bridge.entries import DISPOSITIONS, DeadLetter
 from bridge.kafka.dead_letter_headers import Sender, letter_headers
 from bridge.records import TopicPartition
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch
-from bridge.core.effects import Chain, Dispatch, Effect, PublishLink, Report, SetFault, TerminateLinks
+from bridge.core.effects import Chain, Dispatch, Level, PublishLink, Report, SetFault, TerminateLinks
 from bridge.core.failures import COUNTED
 from bridge.core.flight import Flight
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
@@ -243,7 +243,7 @@ class Dispatching:
         if _has_succeeded(lane.flight, outcome) and self._core.brake.succeeded():
             self._core.emit(Report("warning", "brake", "outage brake released: a batch has succeeded"))
         if lane.take_outcome(seen, outcome):
-            self._core.disposing.take_outcome(partition, lane, outcome, now, adopted=adopted)
+            self._core.disposing.take_outcome(lane, outcome, now, adopted=adopted)
 
     def supersede(self, lane: Lane, old: str, now: float, *, wait: float) -> None:
         """Nothing of the lane is published before `wait` seconds are over, or the link `old` ("" unknown) is dead."""
@@ -338,9 +338,8 @@ class Dispatching:
         """When the next lane's time comes."""
         return self._timers[0][0] if self._timers else float("inf")
 
-    def _report(self, level: str, action: str, text: str, partition: Partition, lane: Lane) -> None:
-        effect: Effect = Report(level, action, text, partition.tp, lane.index)  # type: ignore[arg-type]
-        self._core.emit(effect)
+    def _report(self, level: Level, action: str, text: str, partition: Partition, lane: Lane) -> None:
+        self._core.emit(Report(level, action, text, partition.tp, lane.index))
 
 
 def _publish_effect(lane: Lane, flight: Flight, serial: int, link: int) -> PublishLink:

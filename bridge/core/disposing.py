@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch, rows_bytes
-from bridge.core.effects import Report, Settle, WriteDeadLetters
-from bridge.core.failures import COUNTED, DISPOSITIONS, Verdict, count, failure_of, give_up_reason, judge, stall_wait
+from bridge.core.effects import Level, Report, Settle, WriteDeadLetters
+from bridge.core.failures import COUNTED, Verdict, count, give_up_reason, judge, stall_wait
 from bridge.core.flight import Flight
 from bridge.core.isolation import found, split
 from bridge.core.lane import Lane, Phase, Writing
 from bridge.core.repeats import Service
 from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
-from bridge.entries import DeadLetter, Failure, Outcome, Rejection, link_id
+from bridge.entries import DISPOSITIONS, DeadLetter, Failure, Outcome, Rejection, failure_of, link_id
 from bridge.records import OFFSET, Action, Row
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Disposing:
 
     # --- an outcome that leaves something ----------------------------------------------------------------------------
 
-    def take_outcome(self, partition: Partition, lane: Lane, outcome: Outcome, now: float, *, adopted: bool) -> None:
+    def take_outcome(self, lane: Lane, outcome: Outcome, now: float, *, adopted: bool) -> None:
         """The lane keeps an outcome: give its rejected records up, judge what stopped the chain."""
         flight = lane.flight
         assert flight is not None
@@ -64,9 +64,9 @@ class Disposing:
             lane.reason, lane.last_error, lane.stalled = _rejected(first), str(first), False
             lane.dispose(now + ADOPTED_WAIT if adopted and not flight.is_hook else now)
         else:
-            self._judge(partition, lane, outcome, now, adopted=adopted)
+            self._judge(lane, outcome, now, adopted=adopted)
 
-    def _judge(self, partition: Partition, lane: Lane, outcome: Outcome, now: float, *, adopted: bool = False) -> None:
+    def _judge(self, lane: Lane, outcome: Outcome, now: float, *, adopted: bool = False) -> None:
         """No record is rejected, or those that were are disposed of: what about the one that stopped the chain?"""
         flight = lane.flight
         assert flight is not None
@@ -282,11 +282,11 @@ class Disposing:
         if lane.watermark > lane.flight.last:
             lane.finish_flight(lane.watermark)
         else:
-            self._judge(partition, lane, lane.outcome, now)
+            self._judge(lane, lane.outcome, now)
         self._core.settle_down(partition, (lane,), now)
 
-    def _report(self, level: str, action: str, text: str, lane: Lane) -> None:
-        self._core.emit(Report(level, action, text, lane.tp, lane.index))  # type: ignore[arg-type]
+    def _report(self, level: Level, action: str, text: str, lane: Lane) -> None:
+        self._core.emit(Report(level, action, text, lane.tp, lane.index))
 
 
 def _was_asked(flight: Flight) -> bool:

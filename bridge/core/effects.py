@@ -224,11 +224,14 @@ class Commit:
     entries: Mapping[TopicPartition, CommitEntry]
 
 
+Level = Literal["debug", "info", "warning", "error"]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Something a person should know. `action` is the log key; `level` as in logging; the runtime logs it once."""
 
-    level: Literal["debug", "info", "warning", "error"]
+    level: Level
     action: str
     text: str
     tp: TopicPartition | None = None

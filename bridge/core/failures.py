@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Literal
 
 from bridge.core.isolation import is_split, moved
-from bridge.entries import Counters, Disposition, Failure, FailureKind, Outcome
+from bridge.entries import Counters, Failure, FailureKind, Outcome, failure_of
 from bridge.records import Retry
 
 
@@ -53,20 +53,8 @@ COUNTED: dict[FailureKind, Counted] = {
     "not_registered": "",
 }
 
-#: kind of failure -> what a record that is out of attempts for it is given up as
-DISPOSITIONS: dict[FailureKind, Disposition] = {
-    "failed": "exhausted",
-    "timeout": "timeout",
-    "worker_lost": "worker_lost",
-}
-
 #: seconds before a lane that stalled is tried again: doubling, up to the limit
 STALL_DELAY, STALL_MAX_DELAY = 1.0, 60.0
-
-
-def failure_of(outcome: Outcome) -> Failure:
-    """Why the record at the outcome's first unfinished offset did not succeed."""
-    return outcome.failure or Failure(outcome.next_offset, message="the chain ended without saying why")
 
 
 def count(counters: Counters, at: int, failure: Failure) -> Counters:

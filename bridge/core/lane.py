@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bridge.core.batching import Batcher, ClosedBatch, rows_bytes
-from bridge.core.failures import Decision, Verdict, failure_of
+from bridge.core.failures import Decision, Verdict
 from bridge.core.flight import Flight
 from bridge.core.isolation import moved, part_of
-from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, Seen
+from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, Seen, failure_of
 from bridge.records import OFFSET, PipelineRules, Row, TopicPartition
 
 

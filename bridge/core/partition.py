@@ -33,13 +33,14 @@ from bridge.core.effects import (
     CommitEntry,
     Effect,
     GiveUp,
+    Level,
     Report,
     Restore,
     StartFetching,
     TerminateLinks,
 )
 from bridge.core.events import KafkaAnswered
-from bridge.core.lane import IN_FLIGHT, ROW_OVERHEAD_BYTES, Lane, Phase
+from bridge.core.lane import ROW_OVERHEAD_BYTES, Lane, Phase
 from bridge.core.lanes import lane_count, lane_of
 from bridge.core.watch import TERMINATE_WAIT
 from bridge.entries import LaneEntry, Owner, PartitionEntry, link_id
@@ -388,10 +389,5 @@ class Partition:
         self.reassign(f"the lane rule is {self.rule} now")
         return self._deal(rows, now) if rows else []
 
-    @property
-    def lanes_in_flight(self) -> list[Lane]:
-        """The lanes whose chain has no outcome yet."""
-        return [lane for lane in self.lanes.values() if lane.phase in IN_FLIGHT]
-
-    def _report(self, level: str, action: str, text: str, lane: int | None = None) -> None:
-        self._emit(Report(level, action, text, self.tp, lane))  # type: ignore[arg-type]
+    def _report(self, level: Level, action: str, text: str, lane: int | None = None) -> None:
+        self._emit(Report(level, action, text, self.tp, lane))

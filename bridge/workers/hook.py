@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
-from bridge.entries import Decided, Failure, FailureKind, Outcome
+from bridge.entries import DISPOSITIONS, Decided, Outcome, failure_of
 from bridge.ledger.payload import Payload
 from bridge.records import Action, Batch, Failed, Record
 from bridge.workers.batches import batch_of
@@ -20,9 +20,6 @@ from bridge.workers.link import Delivery, shown
 from bridge.workers.outcomes import told_by
 
 _ACTIONS: tuple[Action, ...] = get_args(Action)
-
-#: what a record that is out of attempts for this kind of failure is given up as; any other kind: `exhausted`
-_DISPOSITIONS: Mapping[FailureKind, str] = {"timeout": "timeout", "worker_lost": "worker_lost"}
 
 
 def ask(delivery: Delivery, payload: Payload, judged: Outcome, decide: Callable[[Batch], object]) -> None:
@@ -50,8 +47,8 @@ def failures_of(judged: Outcome, records: Sequence[Record]) -> list[Failed]:
     """Why each of the records is given up."""
     why: tuple[str, str, str, str, str, int]
     rejected = {each.offset: each for each in judged.rejected}
-    failure = judged.failure or Failure(judged.next_offset, message="the chain ended without saying why")
-    disposition = _DISPOSITIONS.get(failure.kind, "exhausted")
+    failure = failure_of(judged)
+    disposition = DISPOSITIONS.get(failure.kind, "exhausted")
     found = []
     for record in records:
         if each := rejected.get(record.offset):

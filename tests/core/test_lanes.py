@@ -160,11 +160,6 @@ def test_a_lane_names_its_oldest_unfinished_record() -> None:
     assert bench.lane().buffered == 1
 
 
-def test_the_lanes_in_flight_are_those_whose_chain_has_not_reported() -> None:
-    bench = keyed((0, KEY_0), (1, KEY_0), (2, KEY_1))
-    assert [lane.index for lane in bench.partition().lanes_in_flight] == [0]
-
-
 def test_what_turns_out_to_be_finished_is_dropped_from_what_waits() -> None:
     lane = Lane(TP, 0, RULES, 0)
     lane.receive([row(offset) for offset in range(5)], 10.0)

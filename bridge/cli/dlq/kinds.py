@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
+from typing import get_args
 
 import click
 
+from bridge.entries import Disposition
 from bridge.records import TopicPartition
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: what the header lanebridge.disposition may say
-DISPOSITIONS = ("exhausted", "rejected", "undecodable", "timeout", "worker_lost")
+DISPOSITIONS: tuple[Disposition, ...] = get_args(Disposition)
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
