@@ -221,6 +221,8 @@ class Core:
         self.repeats.succeeded(Service.LEDGER)
         if (partition := self.live(event.tp, event.serial)) is not None:
             lanes = partition.rule_changed(event.accepted, now)
+            if event.accepted:
+                self.brake.forget(event.tp)
             self.settle_down(partition, lanes, now)
 
     # --- records ---------------------------------------------------------------------------------------------------

@@ -142,6 +142,7 @@ class Disposing:
             lane.dispose(now + BRAKE_LOOK)
             self._core.dispatching.set_timer(lane, lane.retry_at)
             return
+        self._note_failure(lane, now)  # a partition that has come back may be the only one that is known to fail
         wait = lane.rules.retry.wait(max(lane.counters.tries, 1), self._core.random.random())
         wait = min(max(wait, BRAKE_LOOK), max(brake.ends_at - now, BRAKE_LOOK))
         lane.reason = f"outage brake ({brake.failing} lanes fail, no batch succeeds), not given up: {lane.last_error}"
@@ -319,7 +320,10 @@ def _rejected(rejection: Rejection) -> str:
 
 
 def _hook_text(lane: Lane, outcome: Outcome) -> str:
-    return f"on_failed {lane.rules.on_failed} has not decided, its records become dead letters: {outcome.hook_error}"
+    if not (lane.rules.on_failed or _is_decided(outcome)):
+        return f"on_failed has not decided, on_exhausted={lane.rules.on_exhausted} does: {outcome.hook_error}"
+    name = lane.rules.on_failed or "of an earlier declaration"
+    return f"on_failed {name} has not decided, its records become dead letters: {outcome.hook_error}"
 
 
 def _stop_text(lane: Lane, row: Row) -> str:

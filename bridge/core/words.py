@@ -88,7 +88,8 @@ def _in_flight(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     assert flight is not None
     whose = "" if lane.phase is Phase.RUNNING else "chain of the partition's last owner: "
     task = flight.task(lane.rules, flight.link)
-    link = f"on_failed ({task})" if flight.is_hook else f"link {flight.link} of {lane.rules.links} ({task})"
+    hook = f"on_failed ({task or 'of an earlier declaration'})"
+    link = hook if flight.is_hook else f"link {flight.link} of {lane.rules.links} ({task})"
     again = f", attempt {flight.attempt}" if flight.attempt > 1 and not flight.is_hook else ""
     if lane.reason:
         goes_on = ", it goes on by itself as soon as that changes" if lane.stalled else ""

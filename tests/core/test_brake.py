@@ -349,3 +349,28 @@ def test_partitions_that_are_taken_away_are_forgotten() -> None:
     bench.fail(0, tp=THIRD)
     assert bench.core.brake.failing == 2
     assert not bench.core.brake.holds(bench.now)
+
+
+def test_a_partition_that_comes_back_fails_again_by_what_it_was_asked_about() -> None:
+    asks = replace(ONCE, on_failed="rescue")
+    bench = Bench(asks).assign(TP, OTHER, THIRD)
+    for tp in (TP, OTHER, THIRD):
+        bench.fetch(0, 1, tp=tp)
+        bench.fail(0, tp=tp)
+    bench.decide("skip")
+    bench.handle(ev.Revoked((TP, OTHER, THIRD)))
+    bench.assign()
+    bench.fetch(0, 1)
+    assert bench.lane().reason == "outage brake (1 lanes fail, no batch succeeds), not given up: ValueError: no"
+
+
+def test_the_lanes_of_an_earlier_lane_rule_do_not_count() -> None:
+    old = Bench(ONCE).assign()
+    old.fetch(row(0, key_of(0, 4)))
+    old.wait(1)
+    old.handle(ev.Revoked((TP,)))
+    bench = Bench(lanes(4), beside=old, name="b2").assign()
+    bench.fetch(row(0, key_of(0, 4)))
+    bench.fail(0)
+    assert bench.partition().rule == "key:4"
+    assert bench.core.brake.failing == 0

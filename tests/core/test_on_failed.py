@@ -11,6 +11,7 @@ from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.disposing import ADOPTED_WAIT, STOPPED
 from bridge.core.lane import Phase
+from bridge.core.view import view
 from bridge.core.watch import LINK_TIMEOUT
 from bridge.entries import Counters, Decided, Outcome, Rejection, link_id
 from bridge.records import PipelineRules, Retry
@@ -221,6 +222,8 @@ def test_an_on_failed_task_that_is_declared_no_more_leaves_the_decision_to_the_p
     bench = heir(old, rules)
     assert bench.take(ef.PublishLink) == []
     bench.wait(1)
+    gone = f"on_exhausted={rules.on_exhausted} does: NoHook: the pipeline has no on_failed task any more"
+    assert bench.said("on_failed") == [f"on_failed has not decided, {gone}"]
     assert bench.dead_letters() == dead
     assert bench.lane().phase is phase
     assert bench.batches() == ([] if phase is Phase.STOPPED else [[3, 4]])
@@ -233,6 +236,8 @@ def test_an_on_failed_task_that_is_declared_no_more_but_still_runs_is_waited_for
     bench = heir(old, STOPS)
     bench.wait(1)
     assert bench.lane().phase is Phase.ADOPTED
+    [partition] = view(bench.core, bench.now)
+    assert "on_failed (of an earlier declaration) has been running on w1" in partition.lanes[0].reason
     bench.decide("skip")
     assert bench.committed() == 3
 
