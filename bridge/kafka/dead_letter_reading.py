@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import confluent_kafka as ck
@@ -32,6 +33,8 @@ PATIENCE_S, _RETRY_S = 30.0, 0.1
 _TRY_AGAIN = frozenset(
     {"NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "_WAIT_COORD", "_TRANSPORT"}
 )
+#: says less than what went wrong with the connections
+_VAGUE = frozenset({"_TIMED_OUT", "_TRANSPORT", "_WAIT_COORD"})
 _HOPELESS = frozenset({"TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "_AUTHENTICATION"})
 
 
@@ -72,7 +75,7 @@ class DeadLetterReader:
 
     def bounds(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """The first offset that is there, and the end: nothing at or above it is to be read."""
-        return {tp: self._ask(lambda tp=tp: self._bounds(tp)) for tp in tps}  # type: ignore[misc]
+        return {tp: self._ask(partial(self._bounds, tp)) for tp in tps}
 
     def read(self, ranges: Mapping[TopicPartition, tuple[int, int]]) -> Iterator[list[Run]]:
         """The records of each partition in [start, end), in order; each step brings CHUNK records at most, or nothing
@@ -148,26 +151,27 @@ class DeadLetterReader:
             runs += self._event(event, open_ends)
         return runs
 
-    def _run(self, tp: TopicPartition, rows: list[Row], open_ends: dict[TopicPartition, int]) -> Iterator[Run]:
+    def _run(self, tp: TopicPartition, rows: list[Row], open_ends: dict[TopicPartition, int]) -> list[Run]:
         if (end := open_ends.get(tp)) is None:
-            return
+            return []
         upto = min(end, rows[-1][OFFSET] + 1)
         if upto == end:
             self._finish(tp, open_ends)
-        yield Run(tp, [row for row in rows if row[OFFSET] < end], upto)
+        return [Run(tp, [row for row in rows if row[OFFSET] < end], upto)]
 
-    def _event(self, event: Message, open_ends: dict[TopicPartition, int]) -> Iterator[Run]:
+    def _event(self, event: Message, open_ends: dict[TopicPartition, int]) -> list[Run]:
         error, tp = event.error(), TopicPartition(event.topic() or "", event.partition() or 0)
         if error is None:
-            return
+            return []
         if error.code() == KafkaError._PARTITION_EOF:
-            if (end := open_ends.get(tp)) is not None:
-                self._finish(tp, open_ends)
-                yield Run(tp, [], end)
-        elif code_of(error) in _HOPELESS or error.fatal():
+            if (end := open_ends.get(tp)) is None:
+                return []
+            self._finish(tp, open_ends)
+            return [Run(tp, [], end)]
+        if code_of(error) in _HOPELESS or error.fatal():
             raise self._unavailable(error)
-        else:
-            self._on_error(error)
+        self._on_error(error)
+        return []
 
     def _finish(self, tp: TopicPartition, open_ends: dict[TopicPartition, int]) -> None:
         del open_ends[tp]
@@ -179,8 +183,7 @@ class DeadLetterReader:
 
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
         """A time-out is explained by what went wrong with the connections."""
-        is_vague = code_of(error) in {"_TIMED_OUT", "_TRANSPORT", "_WAIT_COORD"} and self._last_error is not None
-        known = self._last_error if is_vague and self._last_error is not None else error
+        known = (self._last_error or error) if code_of(error) in _VAGUE else error
         return KafkaUnavailable(f"Kafka cannot be read: {explain(known, self._settings)}")
 
 

@@ -17,18 +17,11 @@ from confluent_kafka import KafkaError
 from bridge.entries import DeadLetter
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
-from bridge.kafka.dead_letter_headers import (
-    Profile,
-    Sender,
-    letter_headers,
-    record_headers,
-)
+from bridge.kafka.dead_letter_headers import Profile, Sender, letter_headers, record_headers
 from bridge.kafka.dead_letter_sending import DELIVERY_TIMEOUT_S, AcknowledgedProducer, Outgoing
 from bridge.kafka.errors import BrokerError, KafkaUnavailable, code_of, explain
 from bridge.kafka.profile import ConsumerSettings
 from bridge.records import HEADERS, KEY, OFFSET, VALUE, TopicPartition
-
-__all__ = ["DeadLetterFailed", "DeadLetterProducer", "Profile"]
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import redis
 
@@ -18,7 +18,7 @@ from bridge.core.watch import WatchTimes
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.consumer import Consumer
-from bridge.kafka.dead_letters import DeadLetterProducer, Profile
+from bridge.kafka.dead_letters import DeadLetterProducer
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
 from bridge.records import TopicPartition
@@ -172,7 +172,7 @@ def _letter_producer(plan: Plan, admin: Admin) -> DeadLetterProducer:
         admin,
         group=plan.settings.group_id,
         version=importlib.metadata.version("lanebridge"),
-        profile=cast("Profile", plan.settings.dead_letter_profile),
+        profile=plan.settings.dead_letter_profile,
     )
 
 

@@ -97,7 +97,10 @@ class DeadLetterWriter:
             problems = self._producer.write(topic, [(effect.tp, effect.letters) for effect in owned])
         except LanebridgeError as error:
             problems = [error] * len(owned)
-        (self._silent.add if any(problems) else self._silent.discard)(topic)
+        if any(problems):
+            self._silent.add(topic)
+        else:
+            self._silent.discard(topic)
         for effect, problem in zip(owned, problems, strict=True):
             if problem is None:
                 self._post(DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=True))

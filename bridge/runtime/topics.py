@@ -7,7 +7,6 @@ bridge's own is carried only where it is named: where only an expression matches
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.errors import LanebridgeError
@@ -96,18 +95,14 @@ class Topics:
 
     def is_left_out(self, topic: str) -> bool:
         """Whether it is a dead letter topic of the bridge's own that is matched, but named nowhere."""
-        return topic not in self.names and any(True for _ in self._sources_of(topic))
+        return topic not in self.names and any(self._sends_letters_to(topic, each) for each in self._plan.pipelines)
 
-    def _sources_of(self, dead_letters: str) -> Iterator[str]:
-        """The topics, as far as they are ours, whose dead letters go to this one. The template's own name stands for
-        any of them when it has no {topic}."""
-        for pipeline in self._plan.pipelines:
-            if not writes_dead_letters(pipeline):
-                continue
-            if (found := _topic_in(pipeline.rules.dead_letter_topic, dead_letters)) is None:
-                continue
-            if not found or self._carries(pipeline, found):
-                yield found
+    def _sends_letters_to(self, topic: str, pipeline: PipelinePlan) -> bool:
+        """Whether the dead letters of one of the pipeline's topics go there."""
+        if not writes_dead_letters(pipeline):
+            return False
+        source = _topic_in(pipeline.rules.dead_letter_topic, topic)
+        return source is not None and (not source or self._carries(pipeline, source))
 
     def _carries(self, pipeline: PipelinePlan, topic: str) -> bool:
         return bool(expand_names(pipeline.topics, [topic], whole_name=self._kafka.is_next_generation))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from bridge.settings.kinds import Choice, HttpAddress, Integer, Number, RawOptions, RedisUrl, Servers, Switch, Text
 from bridge.settings.option import REQUIRED, Option, table
@@ -211,7 +211,7 @@ class BridgeOptions(TypedDict, total=False):
         ),
     ]
     dead_letter_profile: Annotated[
-        str,
+        Literal["kafka", "spring"],
         Option(
             Choice(("kafka", "spring")),
             "kafka",
@@ -247,7 +247,7 @@ class Settings:
     max_worker_losses: int
     brake_limit: float
     brake_lanes: int
-    dead_letter_profile: str
+    dead_letter_profile: Literal["kafka", "spring"]
 
     def __repr__(self) -> str:
         values = (f"{option.name}={option.shown(getattr(self, option.name))!r}" for option in OPTIONS)

@@ -111,7 +111,7 @@ class LaneTask(Task):
         connection = connection_of(self.app)
         rules = connection.settings.rules_of(handle.tp.topic)
         if rules is None:
-            raise ClaimRefused(report_unknown_topic(connection.ledger, handle, handle.link_id))
+            raise ClaimRefused(report_unknown_topic(connection.ledger, handle))
         delivery = Delivery(connection, handle)
         payload, call = delivery.claim(), _bind(self.run, args, kwargs)
         header = payload.header

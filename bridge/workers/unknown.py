@@ -31,14 +31,14 @@ def report_unknown_task(app: Celery, message: Any, task: str, link_id: str) -> N
     _tell(connection_of(app).ledger, handle, link_id, task)
 
 
-def report_unknown_topic(ledger: Ledger, handle: Handle, link_id: str) -> str:
+def report_unknown_topic(ledger: Ledger, handle: Handle) -> str:
     """Tell the bridge that no pipeline here carries the link's topic: how its records are to be decoded is not known.
     Returns the sentence."""
     text = (
         f"no pipeline of {worker_id()} carries {handle.tp.topic}. Remedy: declare it where the workers import it, and "
         "start the workers anew"
     )
-    _tell(ledger, handle, link_id, text)
+    _tell(ledger, handle, handle.link_id, text)
     return text
 
 

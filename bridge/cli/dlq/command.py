@@ -118,7 +118,8 @@ def show(
     with cluster(context, (topic,) if topic else topics, given) as found:
         letters = of_record(found, *source) if source else at_place(found, topic, partition, offset)
         for index, letter in enumerate(letters):
-            click.echo("" if index else None, nl=bool(index))
+            if index:
+                click.echo()
             for line in describe(letter):
                 click.echo(line)
 

@@ -57,8 +57,8 @@ def count(letters: Iterable[FoundLetter], replays: Mapping[TopicPartition, Progr
     source, disposition and exception."""
     found: dict[Kind, Tally] = {}
     for letter in letters:
-        about = letter.about
-        kind = (letter.tp.topic, *((about.tp.topic, about.disposition, about.exception) if about else ("", "", "")))
+        topic, about = letter.tp.topic, letter.about
+        kind = (topic, about.tp.topic, about.disposition, about.exception) if about else (topic, "", "", "")
         found.setdefault(kind, Tally()).add(letter, is_replayed=replays[letter.tp].has_done(letter))
     return dict(sorted(found.items()))
 

@@ -1,8 +1,8 @@
 """Writes dead letters back to where their records were: in order, and each once.
 
 Rules: a chunk of letters is written, acknowledged by the broker, and only then kept as done: what is interrupted in
-between is written once more by the next run, and nothing else is. Of two runs at once
-the older one ends, after the chunk that is under way (claim.py).
+between is written once more by the next run, and nothing else is. Of two runs at once the older one ends, after the
+chunk that is under way (claim.py).
 """
 
 from __future__ import annotations

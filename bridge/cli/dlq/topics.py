@@ -16,6 +16,7 @@ from bridge.kafka.dead_letter_reading import DeadLetterReader
 from bridge.kafka.dead_letters import create_command
 from bridge.kafka.profile import ConsumerSettings
 from bridge.records import TopicPartition
+from bridge.runtime.kafka_settings import consumer_settings
 
 if TYPE_CHECKING:
     from bridge.app import Bridge
@@ -55,7 +56,7 @@ def cluster(context: click.Context, topics: Sequence[str], given: Mapping[str, o
     """
     bridge = resolve_bridge(context, given)
     options = bridge.settings
-    settings = ConsumerSettings(options.bootstrap_servers, options.group_id, kafka=options.kafka)
+    settings = consumer_settings(options)
     admin = Admin(settings, timeout=TIMEOUT)
     try:
         wanted = topics or _of_pipelines(bridge, admin)
@@ -73,11 +74,11 @@ def cluster(context: click.Context, topics: Sequence[str], given: Mapping[str, o
 
 
 def _of_pipelines(bridge: Bridge, admin: Admin) -> list[str]:
-    """A regular expression stands for the topics that it matches now, but not for the dead letters of one of them."""
+    """A regular expression stands for the topics that it matches now."""
     found: dict[str, None] = {}
     for pipeline in bridge.pipelines:
         named = [topic for topic in pipeline.topics if not topic.startswith("^")]
         patterns = [topic for topic in pipeline.topics if topic.startswith("^")]
         matched = sorted({tp.topic for tp in admin.expand(patterns)}) if patterns else []
-        found |= {pipeline.dead_letter_topic.replace("{topic}", topic): None for topic in (*named, *matched)}
+        found |= {pipeline.rules.dead_letters_of(topic): None for topic in (*named, *matched)}
     return list(found)
