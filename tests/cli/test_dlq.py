@@ -107,7 +107,7 @@ def test_the_list_counts_by_topics_disposition_and_exception(desk: Desk) -> None
     assert [(line[-2], line[-1]) for line in rows] == [("ago", "1/2"), ("ago", "1/1")]
 
 
-def test_the_list_as_json(desk: Desk, kafka: KafkaServer) -> None:
+def test_the_list_as_json_names_the_newest_letter_and_the_ages(desk: Desk, kafka: KafkaServer) -> None:
     desk.dead(*numbered(3), partition=3)
     produce(desk.servers, desk.dlq, [b"somebody else's"])
     foreign, ours = json.loads(desk("list", "--json"))["dead_letters"]
@@ -314,7 +314,7 @@ def test_what_was_replayed_is_not_replayed_again_whatever_the_filters(desk: Desk
         (("--until", "1h"), []),
     ],
 )
-def test_filters_choose(desk: Desk, filters: tuple[str, ...], chosen: list[int]) -> None:
+def test_each_filter_chooses_the_letters_that_it_names(desk: Desk, filters: tuple[str, ...], chosen: list[int]) -> None:
     kinds = [
         {},
         {},

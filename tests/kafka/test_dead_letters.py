@@ -116,8 +116,9 @@ def test_lots_of_several_partitions_are_written_together_and_one_that_fails_hold
     assert [found[VALUE] for found in records_of(kafka.bootstrap_servers, tiny, 0)] == [row(1)[VALUE], None]
 
 
-def test_no_letters_are_no_work(producer: OneLot, make_topic: MakeTopic, topic_name: str) -> None:
+def test_no_letters_write_nothing(kafka: KafkaServer, producer: OneLot, make_topic: MakeTopic, topic_name: str) -> None:
     producer.write_one(SOURCE, make_topic(topic_name), [])
+    assert records_of(kafka.bootstrap_servers, topic_name) == []
 
 
 # --- too large
