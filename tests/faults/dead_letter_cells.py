@@ -33,6 +33,15 @@ def _until_letters_wait(rig: BadRig, bridge: Process) -> None:
     require(bridge.exit_code is None, f"the bridge has ended:\n{bridge.tail()}")
 
 
+def _judge_watched(rig: BadRig, watch: EarlyWatch, *, kills: int) -> Report:
+    """What became of the bad records, where each letter may be there twice; `kills` is only told."""
+    letters = rig.letters.read()
+    extra = len(letters) - len({letter.place for letter in letters})
+    report = judge_given_up(rig, copies=1, kills=kills, extra_copies=extra, offsets_compared_while_running=watch.looks)
+    report.violations += watch.violations
+    return report
+
+
 @register("dlq-bridge-kill")
 def dlq_bridge_kill() -> Report:
     """kill -9 of the bridge between a record's failure and its dead letter's acknowledgement: twice with no dead letter
@@ -54,11 +63,7 @@ def dlq_bridge_kill() -> Report:
             rig.stack.kafka.resume()
             watch.look()
         watched_to_end(rig, watch, 120)
-        letters = rig.letters.read()
-        extra = len(letters) - len({letter.place for letter in letters})
-        report = judge_given_up(rig, copies=1, kills=5, extra_copies=extra, offsets_compared_while_running=watch.looks)
-        report.violations += watch.violations
-        return report
+        return _judge_watched(rig, watch, kills=5)
 
 
 @register("dlq-kafka-kill")
@@ -78,11 +83,7 @@ def dlq_kafka_kill() -> Report:
             rig.stack.kafka.start()
             rig.until(lambda: watch.look() and rig.all_committed(), 120, "everything committed", step=0.5)
         require(bridge.exit_code is None, f"the bridge has ended:\n{bridge.tail()}")
-        letters = rig.letters.read()
-        extra = len(letters) - len({letter.place for letter in letters})
-        report = judge_given_up(rig, copies=1, kills=2, extra_copies=extra, offsets_compared_while_running=watch.looks)
-        report.violations += watch.violations
-        return report
+        return _judge_watched(rig, watch, kills=2)
 
 
 @register("dlq-missing")

@@ -72,16 +72,9 @@ class StandIn:
         """What the group's worker is to be called: heartbeats of all groups lie side by side."""
         return f"{self.group}@test"
 
-    def send(
-        self,
-        links: Sequence[Link],
-        records: Sequence[Row],
-        lane: int = 0,
-        attempt: int = 1,
-        judged: Outcome | None = None,
-    ) -> Sent:
-        """Dispatch and publish."""
-        sent = self.dispatch(links, records, lane, attempt, judged)
+    def send(self, links: Sequence[Link], records: Sequence[Row], *about: Any, **named: Any) -> Sent:
+        """Dispatch and publish; takes what `dispatch` takes."""
+        sent = self.dispatch(links, records, *about, **named)
         self.publish(sent)
         return sent
 
@@ -97,8 +90,7 @@ class StandIn:
         first, last, number = records[0][0], records[-1][0], next(_serial)
         chain = f"{self.group}.{self.tp.topic}-0.{first}-{last}.{number}"
         header = PayloadHeader(
-            topic=self.tp.topic,
-            partition=self.tp.partition,
+            *self.tp,
             lane=lane,
             chain=chain,
             attempt=attempt,
@@ -110,25 +102,21 @@ class StandIn:
         if judged is None:
             self._settle(lane)
         before = self.entry(lane)
-        answers = self.ledger.dispatch(
-            [
-                DispatchCommand(
-                    tp=self.tp,
-                    owner=self.owner,
-                    lane=lane,
-                    chain=chain,
-                    first=first,
-                    last=last,
-                    links=len(links),
-                    expect=before.seen if before else NOTHING_SEEN,
-                    base=0,
-                    counters=Counters(),
-                    payload=encode(header, records),
-                    judged=judged,
-                )
-            ]
+        command = DispatchCommand(
+            tp=self.tp,
+            owner=self.owner,
+            lane=lane,
+            chain=chain,
+            first=first,
+            last=last,
+            links=len(links),
+            expect=before.seen if before else NOTHING_SEEN,
+            base=0,
+            counters=Counters(),
+            payload=encode(header, records),
+            judged=judged,
         )
-        assert answers == ["ok"]
+        assert self.ledger.dispatch([command]) == ["ok"]
         return Sent(chain, tuple(links), lane, first, last)
 
     def publish(self, sent: Sent, link: int = 1) -> None:
