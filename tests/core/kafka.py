@@ -6,7 +6,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from bridge.core.effects import CommitEntry
-from bridge.records import OFFSET, Row, TopicPartition
+from bridge.records import Row, TopicPartition
 
 
 @dataclass(slots=True)
@@ -50,8 +50,3 @@ class Kafka:
     def commit(self, tp: TopicPartition, entry: CommitEntry) -> None:
         """The broker takes it, backwards too."""
         self.committed[tp] = (entry.offset, entry.metadata)
-
-
-def index_of(rows: list[Row], offset: int) -> int:
-    """Where the first row at or above `offset` is."""
-    return bisect_left(rows, offset, key=lambda row: row[OFFSET])

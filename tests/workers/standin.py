@@ -8,7 +8,7 @@ from typing import Any
 
 from celery import Celery
 
-from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, Owner, link_id
+from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, link_id
 from bridge.ledger.connect import connect
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import DispatchCommand, Ledger
@@ -186,11 +186,6 @@ class StandIn:
         """End the connections."""
         self._heard.close()
         self.client.close()
-
-    def take_over(self) -> Owner:
-        """Another bridge becomes the owner."""
-        self.owner = self.ledger.assign(self.tp, self.bridge, 0).owner
-        return self.owner
 
     def _settle(self, lane: int) -> None:
         entry = self.entry(lane)
