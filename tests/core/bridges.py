@@ -313,7 +313,7 @@ class SimBridge:
 
     def _settle(self, effect: ef.Settle) -> None:
         world = self.world
-        may_skip = world.policy in ("skip", "hook")
+        may_skip = bool(world.policies & {"skip", "hook"})
         if self.core.partitions[effect.tp].lanes[effect.lane].watermark >= effect.upto:
             world.truth.settled(effect, may_skip=may_skip)
 

@@ -62,6 +62,18 @@ MIXES = {
     ),
     "hooks": _mix("poison reject unnamed hang worker unknown revoke kill move lost", attempts=2, policies="hook"),
     "gaps in the answers": _mix("poison reject letters lost commit kill freeze", attempts=2, policies="dead_letter"),
+    "small and given up": _mix(
+        "poison reject unnamed rule retention commit kill move",
+        attempts=2,
+        policies="dead_letter skip",
+        brake_limit=600.0,
+        buffer_bytes=1,
+        in_flight_bytes=20_000,
+        value_bytes=6000,
+    ),
+    "declared anew": _mix(
+        f"declare poison reject unnamed rule unknown worker {GROUP_FAULTS} {NOISE}", attempts=2, policies=DISPOSED
+    ),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
     "everything given up": _mix(

@@ -61,6 +61,8 @@ class Truth:
     may_give_up: Callable[[TopicPartition, int], bool] = lambda tp, offset: False
     #: the dead letters that a broker has taken
     letters: Counter[tuple[TopicPartition, int]] = field(default_factory=Counter)
+    #: what is declared changes: a new on_failed task may be asked about what has a dead letter that was not settled
+    declares: bool = False
     #: how often Redis was emptied or rolled back
     losses: int = 0
     skipped: int = 0
@@ -120,10 +122,16 @@ class Truth:
                 raise Violation(f"P2: {effect.chain.id} dispatched before {offset} was finished")
             if rows[0] <= offset <= rows[-1] and offset not in rows and not self.is_done(tp, offset):
                 raise Violation(f"P1: {offset} is missing in {effect.chain.id}")
+        self._excuse_new_task(effect)
         for offset in rows:
             if offset in self.finished[tp] and offset not in self.may_repeat[tp]:
                 raise Violation(f"P4: finished record {offset} dispatched again in {effect.chain.id}")
         self.current[place] = effect.chain.id
+
+    def _excuse_new_task(self, effect: Dispatch) -> None:
+        if self.declares and effect.judged is not None:
+            found = {row[OFFSET] for row in effect.rows if self.letters[effect.tp, row[OFFSET]]}
+            self.may_repeat[effect.tp].update(found)
 
     def letter(self, effect: WriteDeadLetters) -> None:
         """The broker has taken dead letters."""

@@ -61,6 +61,7 @@ class World:
         self.kafka = Kafka()
         self.ledger = ledger(lambda: int(self.now * 1000))
         self.truth = Truth(self.kafka, self.ledger, links=self.links, may_give_up=self.may_give_up)
+        self.truth.declares = "declare" in mix.faults
         self.reports: list[tuple[str, ef.Report]] = []
         self.dispatched: dict[str, list[int]] = {}
         self.queue: list[Message] = []
@@ -71,6 +72,8 @@ class World:
         self.restarts = 0
         self.redis_since = 0.0
         self.policy = self.random.choice(mix.policies.split())
+        #: those that any bridge so far was started with
+        self.policies = {self.policy}
         self._rules = self._draw_rules()
         self.group: dict[TopicPartition, SimBridge | None] = {}
         self.bridges: list[SimBridge] = []
@@ -169,7 +172,7 @@ class World:
         return lane.phase is Phase.STOPPED and first is not None and first <= offset and self._may_stop(tp, first)
 
     def _may_stop(self, tp: TopicPartition, offset: int) -> bool:
-        return self.may_give_up(tp, offset) and self.policy in ("stop", "hook")
+        return self.may_give_up(tp, offset) and bool(self.policies & {"stop", "hook"})
 
     def may_give_up(self, tp: TopicPartition, offset: int) -> bool:
         """Something is wrong with the record, or with what happens around it in this mix."""
@@ -214,7 +217,10 @@ class World:
 
     def start_bridge(self) -> None:
         """One more member."""
-        rules = self._draw_rules() if "rule" in self.mix.faults else self._rules
+        if "declare" in self.mix.faults:
+            self.policy = self.random.choice(self.mix.policies.split())
+            self.policies.add(self.policy)
+        rules = self._draw_rules() if self.mix.faults & {"rule", "declare"} else self._rules
         self.bridges.append(SimBridge(self, f"b{len(self.bridges)}", rules))
 
     def add_partition(self, tp: TopicPartition) -> None:
