@@ -145,7 +145,8 @@ class Disposing:
         self._note_failure(lane, now)  # a partition that has come back may be the only one that is known to fail
         wait = lane.rules.retry.wait(max(lane.counters.tries, 1), self._core.random.random())
         wait = min(max(wait, BRAKE_LOOK), max(brake.ends_at - now, BRAKE_LOOK))
-        lane.reason = f"outage brake ({brake.failing} lanes fail, no batch succeeds), not given up: {lane.last_error}"
+        failing = "1 lane fails" if brake.failing == 1 else f"{brake.failing} lanes fail"
+        lane.reason = f"outage brake ({failing}, no batch succeeds), not given up: {lane.last_error}"
         lane.go_on(now + wait)
         self._core.dispatching.consider(partition, lane, now)
 

@@ -361,7 +361,7 @@ def test_a_partition_that_comes_back_fails_again_by_what_it_was_asked_about() ->
     bench.handle(ev.Revoked((TP, OTHER, THIRD)))
     bench.assign()
     bench.fetch(0, 1)
-    assert bench.lane().reason == "outage brake (1 lanes fail, no batch succeeds), not given up: ValueError: no"
+    assert bench.lane().reason == "outage brake (1 lane fails, no batch succeeds), not given up: ValueError: no"
 
 
 def test_the_lanes_of_an_earlier_lane_rule_do_not_count() -> None:

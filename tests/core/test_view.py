@@ -558,7 +558,7 @@ def test_a_lane_that_the_brake_holds_says_for_how_long() -> None:
     world.fetch(row(0), row(1), row(2))
     world.report(failure(0))
     assert world.lane.reason == (
-        "outage brake (1 lanes fail, no batch succeeds), not given up: ValueError: boom; next attempt in 4.0 s"
+        "outage brake (1 lane fails, no batch succeeds), not given up: ValueError: boom; next attempt in 4.0 s"
     )
     world.now += 4
     world.handle(ev.Tick())
