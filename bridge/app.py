@@ -27,6 +27,7 @@ from bridge.settings import (
     ledger_url_of_broker,
     resolve,
 )
+from bridge.settings.patterns import expand_names, is_next_generation
 from bridge.workers.install import add_lane_queues, install
 from bridge.workers.installed import WorkerSettings
 from bridge.workers.refusals import refusals
@@ -181,7 +182,9 @@ class Bridge:
         """Asked by workers for each link."""
         rules = self._rules.get(topic)
         if rules is None:
-            pipeline = next((each for each in self._pipelines if each.carries(topic)), None)
+            whole_name = is_next_generation(self.settings.kafka)
+            carry = (each for each in self._pipelines if expand_names(each.topics, [topic], whole_name=whole_name))
+            pipeline = next(carry, None)
             if pipeline is not None:
                 rules = self._rules[topic] = TopicRules(pipeline.rules.retry, decoder(pipeline.decode))
         return rules

@@ -32,11 +32,6 @@ def shared_topics(topics: Sequence[str], others: Sequence[str]) -> Iterator[str]
             yield topic
 
 
-def carries(topics: Sequence[str], topic: str) -> bool:
-    """Whether names and ^patterns cover a topic."""
-    return any(each == topic or _matches(each, topic) for each in topics)
-
-
 def own_dead_letters(topics: Sequence[str], template: str) -> Iterator[str]:
     """Dead letter topics whose records would come back to the same pipeline."""
     for topic in topics:

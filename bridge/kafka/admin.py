@@ -27,9 +27,9 @@ from bridge.kafka.errors import (
     explain,
     refused_option,
 )
-from bridge.kafka.patterns import expand_names
 from bridge.kafka.profile import ConsumerSettings, admin_profile, onlooker_profile
 from bridge.records import TopicPartition
+from bridge.settings.patterns import expand_names
 
 logger = logging.getLogger(__name__)
 

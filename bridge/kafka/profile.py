@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bridge.settings import HIDDEN, OWNED_KAFKA_OPTIONS, is_secret_kafka_option
+from bridge.settings.patterns import is_next_generation
 
 _DEFAULT_MAX_POLL_INTERVAL_MS = 300_000
 
@@ -28,7 +29,7 @@ class ConsumerSettings:
     @property
     def is_next_generation(self) -> bool:
         """Whether the broker runs the group (`group.protocol=consumer`, KIP-848)."""
-        return str(self.kafka.get("group.protocol", "classic")).lower() == "consumer"
+        return is_next_generation(self.kafka)
 
     @property
     def absence_limit(self) -> float:

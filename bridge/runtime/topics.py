@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.dead_letters import create_command
-from bridge.kafka.patterns import expand_names
 from bridge.records import PipelineRules, TopicPartition
 from bridge.runtime.kafka_settings import consumer_settings
 from bridge.runtime.messages import ChainMessages
 from bridge.runtime.plan import LinkPlan, PipelinePlan, Plan
+from bridge.settings.patterns import expand_names
 
 
 class SharedTopic(LanebridgeError):

@@ -156,6 +156,16 @@ def test_workers_get_the_rules_of_a_topic_s_pipeline(shop: Shop) -> None:
     assert rules_of("orders") is rules_of("orders"), "looked up once"
 
 
+def test_workers_read_expressions_as_the_bridge_does(shop: Shop) -> None:
+    """With group.protocol=consumer an expression matches whole names, else their beginnings."""
+    bridge = Bridge(shop.app, group_id="orders", kafka={"group.protocol": "consumer"})
+    rules_of = settings_of(shop.app).rules_of
+    bridge.pipeline("^orders", chain=shop.store.s(), decode="json")
+    bridge.pipeline("^orders-.+", chain=shop.store.s())
+    assert (rules_of("orders"), rules_of("orders-eu")) == (TopicRules(Retry(), read_json), TopicRules(Retry(), None))
+    assert rules_of("ordersheet") is None
+
+
 def test_a_worker_of_a_bridge_without_a_ledger_is_told_so() -> None:
     app = Celery("rabbit", broker="amqp://rabbit//", set_as_current=False)
     Bridge(app, group_id="orders")

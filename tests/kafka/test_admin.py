@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 from bridge.devstack import KafkaServer
 from bridge.kafka.admin import Admin, KafkaFacts
 from bridge.kafka.errors import KafkaUnavailable
-from bridge.kafka.patterns import expand_names
 from bridge.records import TopicPartition
+from bridge.settings.patterns import expand_names
 from tests.kafka.member import Entry, Member, numbered, produce, run_until, settings_for
 from tests.waiting import wait_until
 

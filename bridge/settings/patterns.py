@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 #: Kafka's own topics: no regular expression means them
 INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
@@ -21,3 +21,8 @@ def expand_names(wanted: Iterable[str], existing: Iterable[str], *, whole_name: 
         else:
             found |= {topic} & names
     return sorted(found)
+
+
+def is_next_generation(kafka: Mapping[str, object]) -> bool:
+    """Whether these raw options let the broker run the group (`group.protocol=consumer`, KIP-848)."""
+    return str(kafka.get("group.protocol", "classic")).lower() == "consumer"
