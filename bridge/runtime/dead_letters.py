@@ -91,7 +91,8 @@ class DeadLetterWriter:
             self._is_writing = False
 
     def _write(self, topic: str, effects: Sequence[WriteDeadLetters]) -> None:
-        owned = [effect for effect in effects if self._is_owned(effect)]
+        if not (owned := [effect for effect in effects if self._is_owned(effect)]):
+            return
         problems: Sequence[LanebridgeError | None]
         try:
             problems = self._producer.write(topic, [(effect.tp, effect.letters) for effect in owned])

@@ -121,6 +121,7 @@ def test_nothing_is_written_for_an_owner_that_is_out_or_a_lane_that_has_moved_on
         client.delete(f"lanebridge:{{{group_name}/orders/1}}")
 
     late = WriteDeadLetters(TP, 3, owner, 0, 8, chain, "orders.dlq", (LETTER,))
+    producer.refusal = AssertionError("there is nothing to write")
     DeadLetterWriter(ledger, producer, events.append).work([late])
 
     assert events == [DeadLettersWritten(TP, 3, 0, 8, is_owner=False)]
