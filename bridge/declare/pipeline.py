@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bridge.declare.links import read_chain, read_hook
-from bridge.declare.topics import carries, own_dead_letters, read_topics, shared_topics
-from bridge.records import Action, Decode, PipelineRules
+from bridge.declare.topics import own_dead_letters, read_topics, shared_topics
+from bridge.records import Decode, PipelineRules
 from bridge.runtime.plan import LinkPlan
 from bridge.settings import PIPELINE_OPTIONS, Misconfigured
 from bridge.settings.kinds import Unfit
@@ -22,15 +22,13 @@ _TWO_ANSWERS = (
 @dataclass(frozen=True, slots=True, repr=False)
 class Pipeline:
     """Topics and what their batches go through. `topics` are names, or regular expressions that begin with ^;
-    `dead_letter_topic` is a template with {topic}; `on_exhausted` is "dead_letter", "skip" or "stop"; `on_failed` is
-    the task that is asked instead (None: there is none); `decode` is "raw", "json" or a function of a record."""
+    `on_failed` is the task that is asked about records that are given up (None: `rules` say what becomes of them);
+    `decode` is "raw", "json" or a function of a record."""
 
     name: str
     topics: tuple[str, ...]
     links: tuple[LinkPlan, ...]
     rules: PipelineRules
-    on_exhausted: Action
-    dead_letter_topic: str
     on_failed: LinkPlan | None
     decode: Literal["raw", "json"] | Decode
 
@@ -38,10 +36,6 @@ class Pipeline:
     def link_timeout(self) -> float:
         """Seconds that one link may run."""
         return self.rules.link_timeout
-
-    def carries(self, topic: str) -> bool:
-        """Whether the topic is one of its own."""
-        return carries(self.topics, topic)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name}: {' | '.join(link.task for link in self.links)}>"
@@ -65,8 +59,6 @@ def declare(topics: object, chain: object, options: Mapping[str, Any], others: S
         topics=names,
         links=links,
         rules=_rules(name, links, hook, values),
-        on_exhausted=values["on_exhausted"],
-        dead_letter_topic=values["dead_letter_topic"],
         on_failed=hook,
         decode=values["decode"],
     )

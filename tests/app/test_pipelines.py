@@ -29,7 +29,6 @@ def test_a_pipeline_has_the_documented_defaults(bridge: Bridge, shop: Shop) -> N
     assert bridge.pipelines == (pipeline,)
     assert (pipeline.name, pipeline.topics) == ("orders", ("orders",))
     assert pipeline.links == (LinkPlan("shop.store"),)
-    assert (pipeline.on_exhausted, pipeline.dead_letter_topic) == ("dead_letter", "{topic}.dlq")
     assert (pipeline.on_failed, pipeline.decode) == (None, "raw")
     rules = pipeline.rules
     assert (rules.on_exhausted, rules.on_failed, rules.dead_letter_topic) == ("dead_letter", "", "{topic}.dlq")
@@ -62,9 +61,8 @@ def test_a_pipeline_has_the_options_it_was_given(bridge: Bridge, shop: Shop) -> 
     assert (pipeline.name, pipeline.topics) == ("shop", ("orders", "refunds"))
     assert (rules.batch_size, rules.batch_bytes, rules.batch_timeout) == (500, 2_000_000, 0.0)
     assert (rules.close_batch, rules.retry, rules.rule) == (closes, Retry(max_attempts=2), "key:4")
-    assert (pipeline.on_exhausted, pipeline.dead_letter_topic, rules.link_timeout) == ("stop", "dead.{topic}", 60.0)
     assert (rules.tasks, rules.links) == (("shop.parse", "shop.store"), 2)
-    assert (rules.on_exhausted, rules.dead_letter_topic) == ("stop", "dead.{topic}")
+    assert (rules.on_exhausted, rules.dead_letter_topic, rules.link_timeout) == ("stop", "dead.{topic}", 60.0)
     assert rules.dead_letters_of("orders") == "dead.orders"
 
 

@@ -32,7 +32,8 @@ def _disposal(pipeline: Pipeline) -> str:
     """What becomes of records that are given up."""
     if pipeline.on_failed is not None:
         return f"{pipeline.on_failed.task} is asked"
-    return f"to {pipeline.dead_letter_topic}" if pipeline.on_exhausted == "dead_letter" else pipeline.on_exhausted
+    rules = pipeline.rules
+    return f"to {rules.dead_letter_topic}" if rules.on_exhausted == "dead_letter" else rules.on_exhausted
 
 
 def _problem(text: str) -> Finding:
