@@ -196,6 +196,18 @@ def test_a_skipped_record_is_settled_reported_and_passed() -> None:
     finish(bench)
 
 
+def test_watermark_and_commit_pass_a_skipped_record_only_when_the_ledger_knows() -> None:
+    """Nothing else says that it is finished: a crash before that must leave it unfinished."""
+    bench = running(SKIPS)
+    bench.silent = {ef.Settle}
+    bench.fail(1)
+    assert (bench.lane().phase, bench.lane().watermark, bench.committed()) == (Phase.DISPOSING, 1, 1)
+    bench.silent = set()
+    bench.carry_out_kept()
+    assert (bench.lane().watermark, bench.committed()) == (2, 2)
+    finish(bench)
+
+
 def test_a_stopped_lane_says_why_passes_nothing_and_does_not_hold_up_others() -> None:
     bench = Bench(replace(KEYED, on_exhausted="stop")).assign()
     bench.fetch(row(0, KEY_0), row(1, KEY_1), row(2, KEY_0))
