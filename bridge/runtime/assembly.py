@@ -104,8 +104,9 @@ class Parts:
         self.writer.end_soon()
         self.consumer.close(timeout)
         self.stations.sweeper.give(WithdrawState())
-        ended = [station.stop(max(0.5, started + timeout - time.monotonic())) for station in self.stations]
-        if ended[-1]:  # the dead letters' own
+        for station in self.stations:
+            station.stop(max(0.5, started + timeout - time.monotonic()))
+        if not self.writer.is_writing:  # nor is it going to be: it was told to end
             self.writer.close(2.0)
         self.listener.stop(2.0)
         self.admin.close()

@@ -65,7 +65,7 @@ class DeadLetterWriter:
             self._is_ending = True
 
     def close(self, timeout: float) -> None:
-        """End the connections, in at most about `timeout` seconds; the thread must have ended."""
+        """End the connections, in at most about `timeout` seconds; nothing may be under way."""
         self._producer.close(timeout)
 
     def work(self, effects: Sequence[WriteDeadLetters]) -> None:
