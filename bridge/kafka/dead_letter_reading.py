@@ -16,7 +16,7 @@ from typing import TypeVar
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from bridge.kafka.errors import KafkaUnavailable, code_of, error_of, explain, refused_option
+from bridge.kafka.errors import KafkaUnavailable, LastError, code_of, error_of, explain, refused_option
 from bridge.kafka.fetching import rows_of, runs_of, set_events_apart
 from bridge.kafka.profile import ConsumerSettings, admin_profile, client_id
 from bridge.records import OFFSET, Row, TopicPartition
@@ -33,8 +33,6 @@ PATIENCE_S, _RETRY_S = 30.0, 0.1
 _TRY_AGAIN = frozenset(
     {"NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "_WAIT_COORD", "_TRANSPORT"}
 )
-#: says less than what went wrong with the connections
-_VAGUE = frozenset({"_TIMED_OUT", "_TRANSPORT", "_WAIT_COORD"})
 _HOPELESS = frozenset({"TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED", "_AUTHENTICATION"})
 
 
@@ -64,10 +62,10 @@ class DeadLetterReader:
     def __init__(self, settings: ConsumerSettings, patience: float = PATIENCE_S) -> None:
         self._settings = settings
         self._patience = patience
-        self._last_error: KafkaError | None = None
+        self._last_error = LastError()
         try:
             self._client = ck.Consumer(
-                {**_profile(settings), "error_cb": self._on_error},
+                {**_profile(settings), "error_cb": self._last_error.note},
                 logger=_client_logger,
             )
         except KafkaException as error:
@@ -170,21 +168,16 @@ class DeadLetterReader:
             return [Run(tp, [], end)]
         if code_of(error) in _HOPELESS or error.fatal():
             raise self._unavailable(error)
-        self._on_error(error)
+        self._last_error.note(error)
         return []
 
     def _finish(self, tp: TopicPartition, open_ends: dict[TopicPartition, int]) -> None:
         del open_ends[tp]
         self._client.pause([_place(tp)])
 
-    def _on_error(self, error: KafkaError) -> None:
-        if self._last_error is None or code_of(error) != "_ALL_BROKERS_DOWN":  # which says less than what came before
-            self._last_error = error
-
     def _unavailable(self, error: KafkaError) -> KafkaUnavailable:
-        """A time-out is explained by what went wrong with the connections."""
-        known = (self._last_error or error) if code_of(error) in _VAGUE else error
-        return KafkaUnavailable(f"Kafka cannot be read: {explain(known, self._settings)}")
+        known = explain(self._last_error.explain(error), self._settings)
+        return KafkaUnavailable(f"Kafka cannot be read: {known}")
 
 
 def _profile(settings: ConsumerSettings) -> dict[str, object]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from bridge.kafka.errors import code_of, error_of, refused_option
+from bridge.kafka.errors import LastError, code_of, error_of, refused_option
 from bridge.kafka.profile import ConsumerSettings, admin_profile, client_id
 from bridge.records import Headers, TopicPartition
 
@@ -78,7 +78,7 @@ class AcknowledgedProducer:
         self._settings = settings
         self._timeout = delivery_timeout
         self._client: ck.Producer | None = None
-        self._last_error: KafkaError | None = None
+        self._last_error = LastError()
         self._is_spent = False
 
     def send(self, records: Sequence[Outgoing]) -> list[KafkaError | None]:
@@ -103,7 +103,8 @@ class AcknowledgedProducer:
 
     def _send(self, records: Sequence[Outgoing]) -> list[KafkaError | None]:
         client = self._client = self._client or self._connect()
-        self._last_error, fates = None, _Fates(len(records))
+        self._last_error.forget()
+        fates = _Fates(len(records))
         deadline = time.monotonic() + self._timeout + _GRACE_S
         for index, record in enumerate(records):
             self._produce(client, index, record, fates, deadline)
@@ -112,7 +113,7 @@ class AcknowledgedProducer:
         found = fates.all(KafkaError(KafkaError._MSG_TIMED_OUT))
         if self._is_spent or any(error is not None and _is_fatal(error) for error in found):
             self._throw_away()
-        return [self._cause(error) for error in found]
+        return [None if error is None else self._last_error.explain(error) for error in found]
 
     def _produce(self, client: ck.Producer, index: int, record: Outgoing, fates: _Fates, deadline: float) -> None:
         while True:
@@ -151,18 +152,11 @@ class AcknowledgedProducer:
     def _on_error(self, error: KafkaError) -> None:
         if _is_fatal(error):
             self._is_spent = True
-        if self._last_error is None or code_of(error) != "_ALL_BROKERS_DOWN":  # which says less than what came before
-            self._last_error = error
-
-    def _cause(self, error: KafkaError | None) -> KafkaError | None:
-        """A time-out is explained by what went wrong with the connections."""
-        is_timeout = error is not None and code_of(error) in _TIMEOUTS
-        return self._last_error or error if is_timeout else error
+        self._last_error.note(error)
 
 
 #: the client goes by what it has known of the topic for minutes: a new one looks anew
 _STALE = frozenset({"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC"})
-_TIMEOUTS = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "_PURGE_QUEUE", "_PURGE_INFLIGHT"})
 
 
 class _Fates:

@@ -48,6 +48,30 @@ class BadKafkaOption(ConfigurationError):
     """librdkafka refuses an option."""
 
 
+#: codes that say less than what went wrong with the connections
+_VAGUE = frozenset({"_TIMED_OUT", "_MSG_TIMED_OUT", "_TRANSPORT", "_WAIT_COORD", "_PURGE_QUEUE", "_PURGE_INFLIGHT"})
+
+
+class LastError:
+    """What a client has told last of its connections: it explains time-outs."""
+
+    def __init__(self) -> None:
+        self._known: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """The client has told this."""
+        if self._known is None or code_of(error) != "_ALL_BROKERS_DOWN":  # which says less than what came before
+            self._known = error
+
+    def forget(self) -> None:
+        """What was told so far explains nothing that happens from now on."""
+        self._known = None
+
+    def explain(self, error: KafkaError) -> KafkaError:
+        """The error, or what it came from."""
+        return self._known or error if code_of(error) in _VAGUE else error
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerError:
     """Something that a person should know. `code` is librdkafka's name of the error, `broker` its address ("" for
