@@ -306,7 +306,7 @@ def is_link_timeout(outcome: Outcome) -> bool:
     failure = outcome.failure
     if outcome.hook_error:
         return outcome.hook_error.startswith(f"{LINK_TIMEOUT}: ")
-    return failure is not None and failure.exception == LINK_TIMEOUT
+    return failure is not None and (failure.kind, failure.exception) == ("timeout", LINK_TIMEOUT)
 
 
 def _at_fault(lane: Lane, row: Row) -> Failure | Rejection:

@@ -294,6 +294,14 @@ def test_rejected_records_of_a_link_that_may_still_run_wait_as_well() -> None:
     assert bench.dead_letters() == [(0, "rejected"), (2, "timeout")]
 
 
+def test_an_exception_of_the_users_that_is_called_like_ours_ends_no_link() -> None:
+    bench = Bench(ONCE).assign()
+    bench.fetch(0, 1, 2)
+    bench.complete(Outcome("failed", 0, Failure(0, "failed", named=True, exception=LINK_TIMEOUT, message="theirs")))
+    assert bench.take(ef.TerminateLinks) == []
+    assert bench.dead_letters() == [(0, "exhausted")]
+
+
 # --- a change of the lane rule ----------------------------------------------------------------------------------------
 
 
