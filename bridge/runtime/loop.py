@@ -55,7 +55,7 @@ class Loop:
         sweeper: Callable[[ef.ReadLanes], None],
         revoker: Callable[[ef.TerminateLinks], None],
         letters: Callable[[ef.WriteDeadLetters], None],
-        left_out: Callable[[str], bool] = lambda topic: False,
+        left_out: Callable[[str], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.core = core

@@ -21,10 +21,6 @@ from bridge.workers.backend import ErrorBackend
 from bridge.workers.rules import TopicRules
 
 
-def _same_rules_for_all(topic: str) -> TopicRules | None:
-    return TopicRules()
-
-
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What workers must know. Durations in seconds; `ledger_url` is never shown.
@@ -36,12 +32,12 @@ class WorkerSettings:
 
     group_id: str
     ledger_url: str = field(repr=False)
+    rules_of: Callable[[str], TopicRules | None]
     lane_queues: int = 16
     link_timeout: float = 300.0
     claim_timeout: float = 15.0
     worker_timeout: float = 15.0
     heartbeat_interval: float = 3.0
-    rules_of: Callable[[str], TopicRules | None] = _same_rules_for_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A bridge without partitions, whose loop notes the events that it handles."""
     mailbox = Mailbox()
     config = CoreConfig("g", lambda topic: PipelineRules("t"), lambda tp, lane, link: "lane-0")
-    take: Any = [].append
-    loop = Loop(Core(config), mailbox, publisher=take, asker=take, sweeper=take, revoker=take, letters=take)
+    stations: Any = dict.fromkeys(("publisher", "asker", "sweeper", "revoker", "letters"), [].append)
+    loop = Loop(Core(config), mailbox, **stations, left_out=lambda topic: False)
     loop.attach(SimpleNamespace(poll_only=Fetch))  # type: ignore[arg-type]
     handled: list[ev.Event] = []
     handle = loop.handle

@@ -17,8 +17,19 @@ from bridge.records import Decode, Retry, Row, TopicPartition
 from bridge.workers.installed import WorkerSettings
 from bridge.workers.rules import TopicRules
 
+
+def same_rules(topic: str) -> TopicRules:
+    """The rules of a pipeline that says nothing, for every topic."""
+    return TopicRules()
+
+
 SETTINGS = WorkerSettings(
-    group_id="g", ledger_url="redis://nowhere:1/0", link_timeout=5.0, claim_timeout=0.2, worker_timeout=15.0
+    group_id="g",
+    ledger_url="redis://nowhere:1/0",
+    rules_of=same_rules,
+    link_timeout=5.0,
+    claim_timeout=0.2,
+    worker_timeout=15.0,
 )
 TP = TopicPartition("numbers", 0)
 

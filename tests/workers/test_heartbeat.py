@@ -10,9 +10,9 @@ from bridge.workers.heartbeat import HeartbeatThread
 from bridge.workers.identity import BEAT, LAPSES, Pulse
 from bridge.workers.installed import WorkerSettings
 from tests.waiting import wait_until
-from tests.workers.fakes import FakeHeartbeats, away
+from tests.workers.fakes import FakeHeartbeats, away, same_rules
 
-QUICK = WorkerSettings(group_id="g", ledger_url="", heartbeat_interval=0.02)
+QUICK = WorkerSettings(group_id="g", ledger_url="", rules_of=same_rules, heartbeat_interval=0.02)
 
 
 def describe() -> Heartbeat:

@@ -11,9 +11,10 @@ from bridge.workers.errors import WorkerRefused
 from bridge.workers.install import add_lane_queues, install, lane_queue
 from bridge.workers.installed import WorkerSettings, connection_of, settings_of
 from bridge.workers.tasks import BatchTask
+from tests.workers.fakes import same_rules
 
 LANES = [f"lane-{number}" for number in range(3)]
-SETTINGS = WorkerSettings(group_id="g", ledger_url="redis://:secret@localhost:1/0", lane_queues=3)
+SETTINGS = WorkerSettings(group_id="g", ledger_url="redis://:secret@localhost:1/0", rules_of=same_rules, lane_queues=3)
 
 
 def test_the_default_queue_stays(app: Celery) -> None:
@@ -68,7 +69,7 @@ def test_installing_asks_for_no_settings_and_reads_no_configuration(app: Celery)
 
 def test_the_last_settings_count(app: Celery) -> None:
     install(app, lambda: SETTINGS)
-    install(app, lambda: WorkerSettings(group_id="other", ledger_url=""))
+    install(app, lambda: WorkerSettings(group_id="other", ledger_url="", rules_of=same_rules))
     assert settings_of(app).group_id == "other"
 
 
@@ -91,7 +92,7 @@ def test_a_connection_is_made_once_and_asks_nobody(app: Celery) -> None:
 
 @pytest.mark.parametrize("url", ["sentinel://localhost:26379/0", "localhost"])
 def test_a_worker_whose_ledger_has_an_impossible_address_does_not_start(app: Celery, url: str) -> None:
-    install(app, lambda: WorkerSettings(group_id="g", ledger_url=url))
+    install(app, lambda: WorkerSettings(group_id="g", ledger_url=url, rules_of=same_rules))
     app.conf.broker_url = "memory://"
     with pytest.raises(WorkerRefused, match="cannot serve lanes"):
         app.WorkController(hostname="w@t", pool_cls="solo")

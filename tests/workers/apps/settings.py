@@ -3,6 +3,7 @@
 import os
 
 from bridge.workers.installed import WorkerSettings
+from bridge.workers.rules import TopicRules
 
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://localhost:6379/0")
 GROUP = os.environ.get("TEST_GROUP", "tests")
@@ -13,6 +14,7 @@ def worker_settings() -> WorkerSettings:
     return WorkerSettings(
         group_id=GROUP,
         ledger_url=REDIS_URL,
+        rules_of=lambda topic: TopicRules(),
         lane_queues=int(os.environ.get("TEST_LANE_QUEUES", "4")),
         link_timeout=60.0,
         worker_timeout=float(os.environ.get("TEST_WORKER_TIMEOUT", "15")),
