@@ -168,9 +168,9 @@ class Bridge:
     def _worker_settings(self) -> WorkerSettings:
         settings = self.settings
         return WorkerSettings(
-            settings.group_id,
-            self.ledger_url,
-            settings.lane_queues,
+            group_id=settings.group_id,
+            ledger_url=self.ledger_url,
+            lane_queues=settings.lane_queues,
             link_timeout=max((pipeline.link_timeout for pipeline in self._pipelines), default=300.0),
             claim_timeout=settings.claim_timeout,
             worker_timeout=settings.worker_timeout,

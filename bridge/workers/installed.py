@@ -21,7 +21,7 @@ from bridge.workers.backend import ErrorBackend
 from bridge.workers.rules import TopicRules
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """What workers must know. Durations in seconds; `ledger_url` is never shown.
 

@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -443,7 +444,7 @@ def test_finished_work_is_reported_again_and_again_while_redis_is_away(app: Cele
 
 
 def test_finished_work_is_given_up_after_the_link_timeout(app: Celery, bench: MakeBench) -> None:
-    settings = type(SETTINGS)(group_id="g", ledger_url="", link_timeout=0.3)
+    settings = replace(SETTINGS, link_timeout=0.3)
     table = bench(payload(rows(1)), settings)
 
     def store(batch: Batch) -> None:
@@ -504,7 +505,7 @@ def test_a_worker_whose_heartbeat_was_gone_asks_before_the_next_record(
 
 
 def test_a_worker_that_slept_too_long_asks_before_the_next_record(app: Celery, bench: MakeBench) -> None:
-    settings = type(SETTINGS)(group_id="g", ledger_url="", worker_timeout=0.05)
+    settings = replace(SETTINGS, worker_timeout=0.05)
     table = bench(payload(rows(1, 2, 3)), settings)
     table.ledger.refusals = ["", "claimed"]
     seen: list[int] = []
