@@ -18,8 +18,8 @@ from bridge.core.partition import Partition
 from bridge.entries import DeadLetter, Decided, Failure, FailureKind, Heartbeat, Outcome, Rejection
 from bridge.ledger.handle import Handle
 from bridge.records import Action, PipelineRules, Retry, Row, TopicPartition
-from tests.core.inspection import check_commit, check_lane, check_memory
-from tests.core.ledger import GROUP, Ledger, Payload
+from tests.simulation.inspection import check_commit, check_lane, check_memory
+from tests.simulation.ledger import GROUP, Ledger, Payload
 
 TP = TopicPartition("t", 0)
 OTHER = TopicPartition("t", 1)

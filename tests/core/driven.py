@@ -14,10 +14,10 @@ from bridge.core.failures import Limits
 from bridge.entries import Decided, Failure, Heartbeat, Outcome, OutcomeKind, Rejection
 from bridge.records import OFFSET, Action, PipelineRules, TopicPartition
 from tests.core.bench import TP, Bench
-from tests.core.kafka import Kafka
-from tests.core.ledger import Payload
-from tests.core.truth import Execution, Truth
-from tests.core.workers import Message
+from tests.simulation.kafka import Kafka
+from tests.simulation.ledger import Payload
+from tests.simulation.truth import Execution, Truth
+from tests.simulation.workers import Message
 
 
 @dataclass(eq=False, slots=True)

@@ -28,8 +28,8 @@ from bridge.core.partition import Partition
 from bridge.records import OFFSET, Action, PipelineRules, Retry, Row
 from tests.core.bench import KEY_0, KEY_1, TP, row
 from tests.core.driven import Driven
-from tests.core.kafka import Log
-from tests.core.truth import Violation
+from tests.simulation.kafka import Log
+from tests.simulation.truth import Violation
 
 QUIET = settings(
     deadline=None,

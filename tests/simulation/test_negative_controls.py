@@ -16,9 +16,9 @@ from bridge.core.disposing import Disposing
 from bridge.core.lane import TABLE, Lane, Phase, Signal
 from bridge.core.partition import Partition, Stage
 from bridge.entries import Outcome, Seen
-from tests.core.ledger import ClaimsAnyLink, ClaimsTwice, Ledger, NeverCompares
-from tests.core.truth import Violation
-from tests.core.world import simulate
+from tests.simulation.ledger import ClaimsAnyLink, ClaimsTwice, Ledger, NeverCompares
+from tests.simulation.truth import Violation
+from tests.simulation.world import simulate
 
 SEEDS = 60
 

@@ -9,11 +9,11 @@ from bridge.core.batching import rows_bytes
 from bridge.core.bridge import Core
 from bridge.core.lane import ROW_OVERHEAD_BYTES, Lane, Phase
 from bridge.core.partition import Partition, Stage
-from tests.core.truth import Violation
+from tests.simulation.truth import Violation
 
 if TYPE_CHECKING:
-    from tests.core.bridges import SimBridge
-    from tests.core.world import World
+    from tests.simulation.bridges import SimBridge
+    from tests.simulation.world import World
 
 WITH_CHAIN = {Phase.DISPATCHING, Phase.RUNNING, Phase.ADOPTED}
 

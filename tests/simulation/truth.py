@@ -16,8 +16,8 @@ from bridge.core.effects import CommitEntry, Dispatch, Settle, WriteDeadLetters
 from bridge.core.lanes import lane_count, lane_of
 from bridge.entries import Outcome, Owner
 from bridge.records import OFFSET, Row, TopicPartition
-from tests.core.kafka import Kafka
-from tests.core.ledger import Ledger
+from tests.simulation.kafka import Kafka
+from tests.simulation.ledger import Ledger
 
 Place = tuple[TopicPartition, str, int]  # partition, lane rule, lane
 

@@ -1,14 +1,14 @@
 """Random histories of the whole system: whatever goes wrong, the promises hold and everything is finished in the end.
 
-More seeds, or one with its trace: python -m tests.core.world --help
+More seeds, or one with its trace: python -m tests.simulation.world --help
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.core.mixes import MIXES
-from tests.core.world import World, simulate
+from tests.simulation.mixes import MIXES
+from tests.simulation.world import World, simulate
 
 SEEDS = 12
 

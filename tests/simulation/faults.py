@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.records import TopicPartition
-from tests.core.mixes import EVERY, SESSION
-from tests.core.workers import Message
+from tests.simulation.mixes import EVERY, SESSION
+from tests.simulation.workers import Message
 
 if TYPE_CHECKING:
-    from tests.core.bridges import SimBridge
-    from tests.core.world import World
+    from tests.simulation.bridges import SimBridge
+    from tests.simulation.world import World
 
 
 class Faults:

@@ -10,11 +10,11 @@ from bridge.core import events as ev
 from bridge.entries import Decided, Failure, Heartbeat, Outcome, OutcomeKind, Rejection, link_id
 from bridge.ledger.handle import Handle
 from bridge.records import OFFSET, Action, Row, TopicPartition
-from tests.core.ledger import GROUP, Payload
-from tests.core.truth import Execution
+from tests.simulation.ledger import GROUP, Payload
+from tests.simulation.truth import Execution
 
 if TYPE_CHECKING:
-    from tests.core.world import World
+    from tests.simulation.world import World
 
 TASK, HOOK = "task", "hook"
 

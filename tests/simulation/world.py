@@ -2,7 +2,7 @@
 
 Bridges with the real core, a group that moves partitions, zombies, Kafka, the ledger and workers, all in virtual time.
 After every step `Truth` checks the promises. Faults end at CHAOS seconds; then everything must be finished and
-committed. Replay: python -m tests.core.world --mix NAME --seed N [--trace].
+committed. Replay: python -m tests.simulation.world --mix NAME --seed N [--trace].
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from bridge.core.commits import read_metadata
 from bridge.core.lane import Phase
 from bridge.core.lanes import lane_count, lane_of
 from bridge.records import PipelineRules, Retry, TopicPartition
-from tests.core.bridges import SimBridge
-from tests.core.faults import Faults
-from tests.core.inspection import inspect
-from tests.core.kafka import Kafka, Log
-from tests.core.ledger import Ledger
-from tests.core.mixes import MIXES, Mix
-from tests.core.truth import Truth, Violation
-from tests.core.workers import HOOK, TASK, Message, SimWorker
+from tests.simulation.bridges import SimBridge
+from tests.simulation.faults import Faults
+from tests.simulation.inspection import inspect
+from tests.simulation.kafka import Kafka, Log
+from tests.simulation.ledger import Ledger
+from tests.simulation.mixes import MIXES, Mix
+from tests.simulation.truth import Truth, Violation
+from tests.simulation.workers import HOOK, TASK, Message, SimWorker
 
 #: faults that may use up the attempts of a good record
 SHAKY = frozenset({"taskfail", "hang", "worker", "child", "falsedead", "killer"})
@@ -319,7 +319,7 @@ def simulate(mix: str, seed: int, ledger: Callable[[Callable[[], int]], Ledger] 
     try:
         world.run()
     except Violation as violation:
-        replay = f"python -m tests.core.world --mix '{mix}' --seed {seed} --trace"
+        replay = f"python -m tests.simulation.world --mix '{mix}' --seed {seed} --trace"
         raise Violation(f"{violation}\nreplay: {replay}") from None
     return world
 

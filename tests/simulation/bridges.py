@@ -12,12 +12,12 @@ from bridge.core.bridge import Core, CoreConfig
 from bridge.core.disposing import is_link_timeout
 from bridge.core.failures import Limits
 from bridge.records import OFFSET, PipelineRules, TopicPartition
-from tests.core.ledger import GROUP
-from tests.core.truth import Violation
-from tests.core.workers import Message
+from tests.simulation.ledger import GROUP
+from tests.simulation.truth import Violation
+from tests.simulation.workers import Message
 
 if TYPE_CHECKING:
-    from tests.core.world import World
+    from tests.simulation.world import World
 
 
 @dataclass(slots=True)
