@@ -35,7 +35,7 @@ class Faults:
                 getattr(self, fault)()
                 self._later(fault)
 
-        self._world.after(self._random.expovariate(1.0 / EVERY[fault]), happen)
+        self._world.after(self._world.draw(fault).expovariate(1.0 / EVERY[fault]), happen)
 
     # --- bridges and the group -------------------------------------------------------------------------------------
 

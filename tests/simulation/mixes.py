@@ -24,6 +24,10 @@ class Mix:
     policies: str = "stop"
     #: seconds for which the outage brake may hold
     brake_limit: float = 20.0
+    #: bridges and partitions at the start, and virtual seconds with faults
+    bridges: int = 2
+    partitions: int = 2
+    chaos: float = 90.0
 
 
 def _mix(faults: str = "", **options: str | int | float) -> Mix:

@@ -1,7 +1,7 @@
 """A whole system under random faults, driven by the real core: one seed, one history.
 
 Bridges with the real core, a group that moves partitions, zombies, Kafka, the ledger and workers, all in virtual time.
-After every step `Truth` checks the promises. Faults end at CHAOS seconds; then everything must be finished and
+After every step `Truth` checks the promises. Faults end after the mix's `chaos` seconds; then everything must be finished and
 committed. Replay: python -m tests.simulation.world --mix NAME --seed N [--trace].
 """
 
@@ -32,8 +32,8 @@ from tests.simulation.workers import HOOK, TASK, Message, SimWorker
 
 #: faults that may use up the attempts of a good record
 SHAKY = frozenset({"taskfail", "hang", "worker", "child", "falsedead", "killer"})
-#: virtual seconds with faults, and within which all must be done afterwards
-CHAOS, CALM = 90.0, 3000.0
+#: virtual seconds within which all must be done when the faults have ended
+CALM = 3000.0
 
 
 class World:
@@ -48,13 +48,15 @@ class World:
         trace: list[str] | None = None,
     ) -> None:
         self.random = Random(seed)
+        #: each kind of fault draws for itself, so that a history without one kind keeps the others' draws
+        self._draws = {fault: Random(f"{seed} {fault}") for fault in mix.faults}
         self.mix = mix
         self.now = 1000.0
         self.trace = trace
         self.steps = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
-        self.faults_until = self.now + CHAOS
+        self.faults_until = self.now + mix.chaos
         self.links = mix.links or self.random.randint(1, 3)
         self.pool = self.random.choice(("prefork", "prefork", "solo"))
         self.attempts = mix.attempts
@@ -78,9 +80,9 @@ class World:
         self.group: dict[TopicPartition, SimBridge | None] = {}
         self.bridges: list[SimBridge] = []
         self.workers = [SimWorker(self, index) for index in range(3)]
-        for _ in range(2):
+        for _ in range(mix.bridges):
             self.start_bridge()
-        for partition in range(2):
+        for partition in range(mix.partitions):
             self.add_partition(TopicPartition("t", partition))
         self.faults = Faults(self)
 
@@ -105,7 +107,11 @@ class World:
 
     def chance(self, fault: str, probability: float) -> bool:
         """This fault happens now."""
-        return fault in self.mix.faults and self.has_faults and self.random.random() < probability
+        return fault in self.mix.faults and self.has_faults and self.draw(fault).random() < probability
+
+    def draw(self, fault: str) -> Random:
+        """The source of the draws of one kind of fault of the mix."""
+        return self._draws[fault]
 
     @property
     def has_faults(self) -> bool:
