@@ -3,14 +3,16 @@
 FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how many links; FAULTS_SLEEP: seconds in each link;
 FAULTS_FAIL: `topic:partition:offset` of a record that always fails; FAULTS_FAIL_GROUP: a group
 whose batches all fail; FAULTS_HANG: a record as in FAULTS_FAIL that hangs its first run; FAULTS_FLAKY: a number, at
-multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH. A record
-that is out of attempts stops its lane: failure_cells.py is about what else may become of it.
+multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH; FAULTS_WORK:
+seconds that a record takes at most, evenly spread from 0. A record that is out of attempts stops its lane:
+failure_cells.py is about what else may become of it.
 """
 
 from __future__ import annotations
 
 import os
 import time
+import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,7 @@ from tests.faults import history
 HISTORY = os.environ.get("FAULTS_HISTORY", "")
 LINKS = int(os.environ.get("FAULTS_LINKS", "1"))
 SLEEP = float(os.environ.get("FAULTS_SLEEP", "0"))
+WORK = float(os.environ.get("FAULTS_WORK", "0"))
 FAIL = os.environ.get("FAULTS_FAIL", "")
 HANG = os.environ.get("FAULTS_HANG", "")
 FLAKY = int(os.environ.get("FAULTS_FLAKY", "0"))
@@ -38,8 +41,8 @@ def work(task: Any, link: str, batch: Batch) -> None:
     if FAIL_GROUP and batch.id.startswith(f"{FAIL_GROUP}."):
         raise RuntimeError("every batch of this group fails")
     run = history.begin(HISTORY, task, link, batch)
-    if SLEEP:
-        time.sleep(SLEEP)
+    if SLEEP or WORK:
+        time.sleep(SLEEP + WORK * sum(_share(record) for record in batch))
     for record in batch:
         error = _trouble(link, record)
         if error:
@@ -50,6 +53,11 @@ def work(task: Any, link: str, batch: Batch) -> None:
             history.end(HISTORY, run, error=error, done=before)
             raise RecordFailed(record, error)
     history.end(HISTORY, run)
+
+
+def _share(record: Record) -> float:
+    """A number from 0 to 1 that is the same whenever the record is handled."""
+    return zlib.crc32(f"{record.partition}:{record.offset}".encode()) / 2**32
 
 
 def _trouble(link: str, record: Record) -> str:
