@@ -2,74 +2,105 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import sys
-import time
+from pathlib import Path
 
 import click
 
-from tests.faults import (
-    cells,
-    dead_letter_cells,
-    deadline_cells,
-    failure_cells,
-    kafka_cells,
-    memory_cells,
-    outage_cells,
-    queue_cells,
-    rebalance_cells,
-    rule_cells,
-    zombie_cells,
-)
-from tests.faults.cell import CELLS, Report
-from tests.faults.rig import Failed
+from tests.faults import modules  # noqa: F401 - registers every cell
+from tests.faults.cell import CELLS
+from tests.faults.matrix import ROWS
+from tests.faults.mutations import MUTATIONS
+from tests.faults.results import Kept, Result
+from tests.faults.running import Run, play, play_many
+from tests.faults.table import table
 
-#: the modules whose cells there are
-MODULES = (
-    cells,
-    memory_cells,
-    zombie_cells,
-    rebalance_cells,
-    kafka_cells,
-    queue_cells,
-    rule_cells,
-    failure_cells,
-    dead_letter_cells,
-    outage_cells,
-    deadline_cells,
-)
+#: a result is kept here when nothing else is said
+RESULTS = Path(".faults")
 
 
 @click.command()
 @click.option("--cell", "names", multiple=True, type=click.Choice(sorted(CELLS)), help="Only this cell; repeatable.")
-@click.option("--list", "show", is_flag=True, help="Print `cell NAME` a line, and stop.")
-def main(names: tuple[str, ...], show: bool) -> None:
-    """Run fault cells on a real Kafka, a real Redis and real processes; all cells when none is named."""
+@click.option("--seed", type=int, help="The seed of what a cell draws; the clock's when left out.")
+@click.option("--mutation", type=click.Choice(sorted(MUTATIONS)), help="Break the product on purpose: must end with 1.")
+@click.option("--matrix", is_flag=True, help="All rows of the matrix; what holds already is not run again.")
+@click.option("--smoke", is_flag=True, help="The rows that CI plays, one seed each.")
+@click.option("--seeds", default=3, show_default=True, help="With --matrix: how many runs of each row.")
+@click.option("--jobs", default=2, show_default=True, help="With --matrix and --smoke: how many cells at a time.")
+@click.option("--results", type=click.Path(path_type=Path), help="Keep the results here (--matrix: .faults).")
+@click.option("--table", "show_table", is_flag=True, help="Print the table of the kept results, and stop.")
+@click.option("--list", "show", is_flag=True, help="Print `cell NAME` or `mutation NAME` a line, and stop.")
+def main(
+    names: tuple[str, ...],
+    seed: int | None,
+    mutation: str | None,
+    matrix: bool,
+    smoke: bool,
+    seeds: int,
+    jobs: int,
+    results: Path | None,
+    show_table: bool,
+    show: bool,
+) -> None:
+    """Run fault cells on a real Kafka, a real Redis and real processes; all cells when none is named.
+
+    \b
+    ./run faults --cell bridge-sigkill            one cell
+    ./run faults --cell matrix-01-bridge-kill --seed 7
+    ./run faults --matrix --seeds 3               the whole matrix; goes on where it was stopped
+    ./run faults --mutation commit-highest        a negative control: the cell that catches it ends with 1
+    """
     if show:
-        for name in CELLS:
-            click.echo(f"cell {name}")
+        click.echo("\n".join([f"cell {name}" for name in CELLS] + [f"mutation {name}" for name in MUTATIONS]))
         return
     # ended from outside, a cell still stops what it has started
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    failed = [name for name in names or tuple(CELLS) if not _run(name)]
-    if failed:
-        click.echo(f"violated: {', '.join(failed)}; again: ./run faults --cell {' --cell '.join(failed)}")
+    if show_table:
+        click.echo(table(Kept(results or RESULTS), range(seeds)))
+    elif matrix or smoke:
+        rows = names or tuple(name for name, row in ROWS.items() if matrix or row.smoke)
+        runs = [(name, number) for number in range(seeds if matrix else 1) for name in rows]
+        _many(runs, Kept(results or RESULTS), jobs)
+    else:
+        _few(names, seed, mutation, results)
+
+
+def _many(runs: list[Run], kept: Kept, jobs: int) -> None:
+    if bad := play_many(runs, kept, jobs, click.echo):
+        for name, number in bad:
+            click.echo(f"violated: {name}; again: ./run faults --cell {name} --seed {number}")
         sys.exit(1)
 
 
-def _run(name: str) -> bool:
-    click.echo(f"{name}: {(CELLS[name].__doc__ or '').strip()}")
-    began = time.monotonic()
-    try:
-        report = CELLS[name]()
-    except Failed as error:
-        report = Report({}, [str(error)])
-    for figure, value in report.figures.items():
+def _few(names: tuple[str, ...], seed: int | None, mutation: str | None, results: Path | None) -> None:
+    if mutation is not None:
+        os.environ["FAULTS_MUTATION"] = mutation
+        names = names or MUTATIONS[mutation].cells
+    failed = []
+    for name in names or tuple(CELLS):
+        drawn = seed if seed is not None else random.randrange(1000)
+        click.echo(f"{name}: {' '.join((CELLS[name].__doc__ or '').split())}")
+        result = play(name, drawn)
+        _show(result)
+        if results is not None and mutation is None:
+            Kept(results).write(result)
+        if result.violations:
+            failed.append(f"--cell {name} --seed {drawn}")
+    if failed:
+        broken = f" --mutation {mutation}" if mutation else ""
+        click.echo(f"violated; again: ./run faults{broken} {' '.join(failed)}")
+        sys.exit(1)
+
+
+def _show(result: Result) -> None:
+    for figure, value in result.figures.items():
         click.echo(f"  {figure.replace('_', ' ')}: {value}")
-    for violation in report.violations[:20]:
+    for violation in result.violations[:20]:
         click.echo(f"  VIOLATED: {violation}")
-    click.echo(f"  {'violated' if report.violations else 'holds'}, {time.monotonic() - began:.0f} s")
-    return not report.violations
+    click.echo(f"  {'violated' if result.violations else 'holds'}, {result.seconds:.0f} s")
 
 
 main()

@@ -4,7 +4,8 @@ FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how many links; FAU
 FAULTS_FAIL: `topic:partition:offset` of a record that always fails; FAULTS_FAIL_GROUP: a group
 whose batches all fail; FAULTS_HANG: a record as in FAULTS_FAIL that hangs its first run; FAULTS_FLAKY: a number, at
 multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH; FAULTS_WORK:
-seconds that a record takes at most, evenly spread from 0. A record that is out of attempts stops its lane:
+seconds that a record takes at most, evenly spread from 0; FAULTS_MUTATION: how the process is broken. A record that is
+out of attempts stops its lane:
 failure_cells.py is about what else may become of it.
 """
 
@@ -19,7 +20,7 @@ from typing import Any, Literal
 from celery import Celery
 
 from bridge import Batch, BatchTask, Bridge, Record, RecordFailed, Retry
-from tests.faults import history
+from tests.faults import history, mutations
 
 HISTORY = os.environ.get("FAULTS_HISTORY", "")
 LINKS = int(os.environ.get("FAULTS_LINKS", "1"))
@@ -31,6 +32,7 @@ FLAKY = int(os.environ.get("FAULTS_FLAKY", "0"))
 FAIL_GROUP = os.environ.get("FAULTS_FAIL_GROUP", "")
 ORDER: Literal["partition", "key"] = "key" if os.environ.get("FAULTS_ORDER") == "key" else "partition"
 
+mutations.apply(os.environ.get("FAULTS_MUTATION", ""))
 app = Celery("faults", broker=os.environ.get("CELERY_BROKER_URL", "redis://localhost:6379/0"))
 app.conf.broker_connection_retry_on_startup = True
 bridge = Bridge(app, group_id=os.environ.get("FAULTS_GROUP", "faults"))

@@ -37,7 +37,8 @@ class BadRig(Rig):
     """A rig whose records say what is to go wrong with them."""
 
     def __init__(self, *, partitions: int = 12, **env: str) -> None:
-        super().__init__(partitions=partitions, settings=None, app="tests.faults.bad_app", **env)
+        super().__init__(partitions=partitions, app="tests.faults.bad_app")
+        self.env.update(env)
         self.bad: dict[Place, str] = {}
         self.values: dict[Place, bytes] = {}
 

@@ -109,6 +109,8 @@ def read(directory: Path) -> list[Run]:
     for path in sorted(directory.glob("*.jsonl")):
         for text in path.read_text().splitlines():
             line = json.loads(text)
+            if "run" not in line:
+                continue
             key = (line["pid"], line["run"])
             if line["event"] == "begin":
                 begins[key] = line

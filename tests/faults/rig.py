@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -101,7 +101,8 @@ class Process:
 
 
 class Rig:
-    """One cell's world. `env` goes into the environment of bridges and workers, `settings` to the broker."""
+    """One cell's world. `env` goes into the environment of bridges and workers, `settings` to the broker;
+    `servers`: instead of a Kafka and a Redis without options."""
 
     def __init__(
         self,
@@ -109,12 +110,13 @@ class Rig:
         topic: str = "faults",
         partitions: int = 12,
         settings: Mapping[str, str] | None = None,
+        servers: AbstractContextManager[DevStack] | None = None,
         app: str = "tests.faults.app",
         **env: str,
     ) -> None:
         self.topic = topic
         self.app = app
-        self._settings = settings
+        self._servers = servers or DevStack(settings)
         self.partitions = partitions
         self.env = env
         self._cleanup = ExitStack()
@@ -125,7 +127,7 @@ class Rig:
             self.directory = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="lanebridge-cell-")))
             self.history = self.directory / "history"
             self.history.mkdir()
-            self.stack = self._cleanup.enter_context(DevStack(self._settings))
+            self.stack = self._cleanup.enter_context(self._servers)
             self._cleanup.callback(self._stop_all)
             self._admin = AdminClient({"bootstrap.servers": self.stack.kafka.bootstrap_servers, "log_level": 0})
             self.create_topic(self.topic, self.partitions)
@@ -233,9 +235,9 @@ class Rig:
         }
         return {**os.environ, **self.stack.environment(), **mine, **self.env, **extra}
 
-    def bridge(self, *arguments: str, name: str = "bridge", **env: str) -> Process:
-        """`lanebridge run` with these arguments."""
-        command = [sys.executable, "-m", "bridge.cli", "-A", self.app, "run", *arguments]
+    def bridge(self, *arguments: str, name: str = "bridge", module: str = "bridge.cli", **env: str) -> Process:
+        """`lanebridge run` with these arguments; `module` is what Python runs."""
+        command = [sys.executable, "-m", module, "-A", self.app, "run", *arguments]
         return self._start(name, command, env)
 
     def worker(self, name: str, queues: str = "", *, pool: str = "solo", concurrency: int = 1, **env: str) -> Process:
@@ -280,7 +282,7 @@ class Rig:
 
     def lines(self) -> int:
         """How many lines they have written."""
-        return sum(path.read_bytes().count(b"\n") for path in self.history.glob("*.jsonl"))
+        return sum(path.read_bytes().count(b'"run": ') for path in self.history.glob("*.jsonl"))
 
     def expected(self, links: Iterable[str] = ("link1",), **about: object) -> Expected:
         """What the checker compares with: all offsets of gapless partitions, and what the broker says now."""

@@ -1,0 +1,59 @@
+"""The rows of the fault matrix: what each is called, what it does to a running system, and what may come of it.
+
+A row is a function that gets a Stage with work under way and does its worst; afterwards everything must be finished and
+committed, and the rules hold. Rows are cells too: `./run faults --cell matrix-01-bridge-kill --seed 2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.faults.cell import CELLS, Report
+from tests.faults.stage import Setup, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the matrix. `number` is that of the fault in the table of the docs; `smoke`: CI plays it."""
+
+    number: int
+    name: str
+    setup: Setup
+    act: Callable[[Stage], None]
+    smoke: bool
+
+    @property
+    def what(self) -> str:
+        """What is done, in a sentence."""
+        return " ".join((self.act.__doc__ or "").split())
+
+    def play(self, seed: int) -> Report:
+        """One run of the row."""
+        with Stage(self.setup, seed) as stage:
+            stage.begin()
+            self.act(stage)
+            return stage.finish()
+
+
+#: every row by the name of its cell
+ROWS: dict[str, Row] = {}
+
+
+def row(
+    number: int, name: str, setup: Setup | None = None, *, smoke: bool = False
+) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+    """Make a function a row of the matrix."""
+
+    def add(act: Callable[[Stage], None]) -> Callable[[Stage], None]:
+        made = Row(number, f"matrix-{number:02}-{name}", setup or Setup(), act, smoke)
+
+        def play(seed: int) -> Report:
+            return made.play(seed)
+
+        play.__doc__ = made.what
+        ROWS[made.name] = made
+        CELLS[made.name] = play
+        return act
+
+    return add

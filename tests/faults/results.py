@@ -1,0 +1,68 @@
+"""Results of the matrix: one JSON file per row and seed, kept for as long as the product is the same.
+
+A result belongs to the content of bridge/ and tests/faults/: another content is another directory, and nothing of what
+was found before counts for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run of one cell."""
+
+    cell: str
+    seed: int
+    seconds: float
+    violations: list[str]
+    figures: dict[str, object]
+
+
+def version() -> str:
+    """Twelve characters that stand for what is tested: every Python and Lua file of bridge/."""
+    found = hashlib.sha256()
+    for path in sorted((ROOT / "bridge").rglob("*")):
+        if path.suffix in {".py", ".lua"}:
+            found.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
+class Kept:
+    """The results of this version in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / version()
+
+    def _path(self, cell: str, seed: int) -> Path:
+        return self.directory / f"{cell}-{seed}.json"
+
+    def write(self, result: Result) -> None:
+        """Keep one; a file that is there is whole."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self._path(result.cell, result.seed)
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+        new.replace(path)
+
+    def read(self, cell: str, seed: int) -> Result | None:
+        """One that was kept, or None."""
+        path = self._path(cell, seed)
+        return Result(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+    def holds(self, cell: str, seed: int) -> bool:
+        """It was run, and nothing was violated."""
+        found = self.read(cell, seed)
+        return found is not None and not found.violations
+
+    def all(self, cells: Sequence[str], seeds: Sequence[int]) -> list[Result]:
+        """Those of these cells and seeds that are kept, in this order."""
+        found = (self.read(cell, seed) for cell in cells for seed in seeds)
+        return [result for result in found if result is not None]

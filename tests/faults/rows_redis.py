@@ -1,0 +1,3 @@
+"""Rows of the matrix."""
+
+from __future__ import annotations

@@ -1,0 +1,211 @@
+"""What a row of the matrix plays on: recorded bridges, workers, a load, an injector's log and a sampler.
+
+The usual load: 20,000 records in 12 partitions, each of 0 to 5 ms, one of a hundred fails once; 2 bridges, 2 workers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from bridge.devstack import DevStack
+from bridge.devstack.ports import fresh_port
+from tests.faults import history
+from tests.faults.cell import Report, judge
+from tests.faults.rig import EVEN, ODD, Process, Rig
+from tests.faults.sampler import Sampler
+
+LINKS = ("link1", "link2", "link3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a row needs that differs from the usual. `env` goes to bridges and workers; `servers` makes the Kafka and
+    the Redis; `begins_when`: so many lines of history are written when the row begins; `idle`: seconds within which all
+    must be finished afterwards. `repeats` and `overlaps` are what the rules allow at most, and `killed_links`: links
+    that a kill cut off may have succeeded without anybody knowing."""
+
+    partitions: int = 12
+    bridges: int = 2
+    records: int = 20_000
+    size: int = 100
+    keys: int = 0
+    links: int = 1
+    pool: str = "solo"
+    concurrency: int = 1
+    env: Mapping[str, str] = field(default_factory=dict)
+    servers: Callable[[], AbstractContextManager[DevStack]] | None = None
+    begins_when: int = 60
+    idle: float = 120.0
+    repeats: int = 0
+    overlaps: int = 0
+
+
+class Stage:
+    """A system with work under way. Everything that is drawn at random comes from `roll`."""
+
+    def __init__(self, setup: Setup, seed: int) -> None:
+        self.setup = setup
+        self.seed = seed
+        self.roll = Random(seed)
+        usual = {
+            "FAULTS_WORK": "0.005",
+            "FAULTS_FLAKY": "100",
+            "FAULTS_BATCH": "20",
+            "FAULTS_SUMS": "1",
+            "FAULTS_LINKS": str(setup.links),
+        }
+        servers = setup.servers() if setup.servers is not None else None
+        self.rig = Rig(partitions=setup.partitions, servers=servers)
+        self.rig.env.update({**usual, **setup.env})
+        self.bridges: dict[str, Process] = {}
+        self.workers: list[Process] = []
+        self.figures: dict[str, object] = {"seed": seed}
+        #: what a row finds by itself
+        self.violations: list[str] = []
+        #: processes that got SIGKILL, with their children
+        self.killed: set[int] = set()
+        self._ports: dict[str, int] = {}
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._cleanup:
+            self._cleanup.enter_context(self.rig)
+            self.sampler = self._cleanup.enter_context(Sampler(self))
+            self._cleanup = self._cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # the rig prints the processes' last words when it sees the error
+        self._cleanup.__exit__(kind, error, trace)
+
+    # --- the usual beginning and end ---------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Records, workers, bridges, and work under way."""
+        self.rig.produce(self.setup.records, size=self.setup.size, keys=self.setup.keys)
+        self.start_workers()
+        for number in range(self.setup.bridges):
+            self.start_bridge(f"b{number}")
+        self.await_lines(self.setup.begins_when)
+
+    def finish(self) -> Report:
+        """Everything is finished and committed; bridges end on SIGTERM with exit code 0; the rules."""
+        self.rig.until(
+            lambda: self.rig.supervise(self.workers) and self.rig.all_committed(),
+            self.setup.idle,
+            "everything committed",
+            step=0.5,
+        )
+        for name in list(self.bridges):
+            self.terminate(name)
+        self.sampler.stop()
+        expected = self.rig.expected(
+            LINKS[: self.setup.links],
+            repeats=self.setup.repeats,
+            overlaps=self.setup.overlaps,
+            killed=self.killed,
+        )
+        report = judge(self.rig, expected, **self.figures)
+        report.violations += self.violations
+        return report
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def start_workers(self) -> None:
+        """Two workers that share the lane queues."""
+        self.workers.append(self.start_worker("even", EVEN))
+        self.workers.append(self.start_worker("odd", ODD))
+
+    def start_worker(self, name: str, queues: str = "", **env: str) -> Process:
+        """One worker; it is not among `workers`, which are started again when they end."""
+        return self.rig.worker(name, queues, pool=self.setup.pool, concurrency=self.setup.concurrency, **env)
+
+    def start_bridge(self, name: str, *arguments: str, **env: str) -> Process:
+        """A recorded bridge of that name, again when it has run before; with HTTP at `port_of`."""
+        own = {"FAULTS_NAME": name, "BRIDGE_HTTP": f"127.0.0.1:{self.port_of(name)}", **env}
+        number = len(self.rig.processes)
+        self.bridges[name] = self.rig.bridge(*arguments, name=f"{name}-{number}", module="bridge.cli", **own)
+        return self.bridges[name]
+
+    def port_of(self, name: str) -> int:
+        """Where that bridge serves HTTP."""
+        return self._ports.setdefault(name, fresh_port())
+
+    def kill(self, name: str) -> None:
+        """kill -9 of a bridge."""
+        process = self.bridges.pop(name)
+        self.kill_process(process)
+
+    def kill_process(self, process: Process) -> None:
+        """kill -9 of a process and its children."""
+        pids = [process.pid, *process.children()]
+        self.killed.update(pids)
+        self.note("killed", who=process.name, pids=pids)
+        process.kill_group()
+
+    def terminate(self, name: str, timeout: float = 25.0) -> None:
+        """SIGTERM to a bridge, and its exit code is 0 within `timeout` seconds."""
+        process = self.bridges.pop(name)
+        began = time.monotonic()
+        if process.exit_code is None:
+            process.stop(timeout)
+        code = process.exit_code
+        self.note("exited", who=process.name, code=code, signalled="SIGTERM", seconds=time.monotonic() - began)
+        if code != 0:
+            self.violations.append(f"R12 exit: {process.name} ended with {code} instead of 0:\n{process.tail()}")
+
+    def any_bridge(self) -> str:
+        """The name of one that runs, at random."""
+        return self.roll.choice(sorted(self.bridges))
+
+    # --- the injector ------------------------------------------------------------------------------------------------
+
+    def note(self, event: str, **about: object) -> None:
+        """A line of the injector."""
+        history.write(str(self.rig.history), {"event": event, **about})
+
+    @contextmanager
+    def fault(self, what: str) -> Iterator[None]:
+        """A fault is on for as long as the block."""
+        self.note("fault_on", fault=what)
+        try:
+            yield
+        finally:
+            self.note("fault_off", fault=what)
+
+    def wait(self, least: float, most: float | None = None) -> None:
+        """Let the system run for a time that is drawn at random (seconds)."""
+        time.sleep(least if most is None else self.roll.uniform(least, most))
+
+    def await_lines(self, more: int, timeout: float = 90.0) -> None:
+        """Wait until the tasks have written so many more lines."""
+        before = self.rig.lines()
+        self.rig.until(lambda: self.rig.lines() >= before + more, timeout, "work under way")
+
+    def await_progress(self, what: str, timeout: float = 45.0) -> float:
+        """Wait until every partition with work left has ended a run since now; the seconds that took, also kept as a
+        figure: the longest of all calls."""
+        began = time.monotonic()
+        behind = self._behind()
+        self.rig.until(lambda: not behind - self._moved_since(began), timeout, what, step=0.3)
+        seconds = round(time.monotonic() - began, 1)
+        longest = self.figures.get("longest recovery (s)", 0.0)
+        assert isinstance(longest, float)
+        self.figures["longest recovery (s)"] = max(longest, seconds)
+        return seconds
+
+    def _behind(self) -> set[tuple[str, int]]:
+        committed, ends = self.rig.committed(), self.rig.ends()
+        # what is nearly done may be in flight already and end without a new run
+        return {tp for tp, end in ends.items() if committed[tp] < end - 100}
+
+    def _moved_since(self, began: float) -> set[tuple[str, int]]:
+        return {(run.topic, run.partition) for run in self.rig.runs() if run.end is not None and run.end > began}
