@@ -1,7 +1,8 @@
-"""What the tasks of a cell write down: one JSON line per begin and end of a link's run, in one file per process.
+"""What happened in a cell, written down by everybody who took part: JSON lines, in one file per process.
 
-Times are CLOCK_MONOTONIC, which all processes of a machine share. A line is one write to a file opened for append,
-so that a killed process leaves whole lines.
+The tasks write a line per begin and end of a link's run; events.py says who else writes what. Times are
+CLOCK_MONOTONIC, which all processes of a machine share. A line is one write to a file opened for append, so that a
+killed process leaves whole lines.
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.faults import sums
+from tests.faults.events import BRIDGE, INJECTOR, SAMPLER, Reader, Said
+from tests.faults.places import Partition, pack, unpack
+
+#: FAULTS_SUMS=1: runs say what their records carry
+SUMS = os.environ.get("FAULTS_SUMS") == "1"
 
 _handles: dict[tuple[str, int], int] = {}
 
@@ -30,7 +39,7 @@ def write(directory: str, line: dict[str, Any]) -> None:
 def begin(directory: str, task: Any, link: str, batch: Any) -> str:
     """A link begins with a batch; what `end` names it by."""
     run = uuid.uuid4().hex
-    about = {
+    about: dict[str, Any] = {
         "link": link,
         "topic": batch.topic,
         "partition": batch.partition,
@@ -41,6 +50,8 @@ def begin(directory: str, task: Any, link: str, batch: Any) -> str:
         "worker": task.request.hostname or "",
         "queue": (task.request.delivery_info or {}).get("routing_key", ""),
     }
+    if SUMS:
+        about["sums"] = [sums.of_record(record) for record in batch]
     write(directory, {"run": run, "event": "begin", **about})
     return run
 
@@ -49,23 +60,6 @@ def end(directory: str, run: str, *, error: str = "", done: Sequence[int] | None
     """It ends; `done`: the offsets that succeeded, when that is neither all of them nor, with an error, none."""
     about = {} if done is None else {"done": pack(done)}
     write(directory, {"run": run, "event": "end", **({"error": error} if error else {}), **about})
-
-
-def pack(offsets: Sequence[int]) -> list[list[int]]:
-    """Offsets as inclusive ranges."""
-    ranges: list[list[int]] = []
-    for offset in offsets:
-        if ranges and ranges[-1][1] == offset - 1:
-            ranges[-1][1] = offset
-        else:
-            ranges.append([offset, offset])
-    return ranges
-
-
-def unpack(ranges: Sequence[Sequence[int]]) -> Iterator[int]:
-    """The offsets of inclusive ranges."""
-    for first, last in ranges:
-        yield from range(first, last + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +82,8 @@ class Run:
     attempt: int = 1
     failed_at: float | None = None
     done: tuple[int, ...] | None = None
+    #: what its records carry, in their order; empty when nobody asked
+    sums: tuple[int, ...] = ()
 
     @property
     def succeeded(self) -> tuple[int, ...]:
@@ -101,21 +97,68 @@ class Run:
         """The lane it belongs to."""
         return (self.topic, self.partition, self.lane)
 
+    @property
+    def tp(self) -> Partition:
+        """The partition it belongs to."""
+        return (self.topic, self.partition)
+
+    @property
+    def ended(self) -> float | None:
+        """When it succeeded or raised."""
+        return self.failed_at if self.end is None else self.end
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that was written down, each kind in the order of time. `produced`: what the broker acknowledged, the
+    sum of each record by its offset; offsets that nobody produced (control records) are not there."""
+
+    runs: Sequence[Run] = ()
+    produced: Mapping[Partition, Mapping[int, int]] = field(default_factory=dict)
+    bridges: Sequence[Said] = ()
+    injected: Sequence[Said] = ()
+    samples: Sequence[Said] = ()
+
 
 def read(directory: Path) -> list[Run]:
     """All runs that were written down, by begin."""
-    begins: dict[tuple[int, str], dict[str, Any]] = {}
-    runs: list[Run] = []
+    return _runs(_lines(directory))
+
+
+def read_history(directory: Path) -> History:
+    """Everything that was written down. Raises KeyError for a line that nobody knows."""
+    lines = list(_lines(directory))
+    kinds: dict[int, list[Said]] = {id(kind): [] for kind in (BRIDGE, INJECTOR, SAMPLER)}
+    produced: dict[Partition, dict[int, int]] = defaultdict(dict)
+    for line in lines:
+        if line["event"] == "produced":
+            produced[line["topic"], line["partition"]].update(line["records"])
+        elif line["event"] not in ("begin", "end"):
+            kind = next((kind for kind in (BRIDGE, INJECTOR) if line["event"] in kind), SAMPLER)
+            kinds[id(kind)].append(_said(kind[line["event"]], line))
+    bridges, injected, samples = (sorted(said, key=lambda each: each.at) for said in kinds.values())
+    ordered = {tp: dict(sorted(records.items())) for tp, records in produced.items()}
+    return History(_runs(lines), ordered, bridges, injected, samples)
+
+
+def _said(reader: Reader, line: dict[str, Any]) -> Said:
+    return reader((line["at"], line["pid"]), line)
+
+
+def _lines(directory: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(directory.glob("*.jsonl")):
         for text in path.read_text().splitlines():
-            line = json.loads(text)
-            if "run" not in line:
-                continue
-            key = (line["pid"], line["run"])
-            if line["event"] == "begin":
-                begins[key] = line
-            else:
-                runs.append(_run(begins.pop(key), line))
+            yield json.loads(text)
+
+
+def _runs(lines: Iterable[dict[str, Any]]) -> list[Run]:
+    begins: dict[tuple[int, str], dict[str, Any]] = {}
+    runs: list[Run] = []
+    for line in lines:
+        if line["event"] == "begin":
+            begins[line["pid"], line["run"]] = line
+        elif line["event"] == "end":
+            runs.append(_run(begins.pop((line["pid"], line["run"])), line))
     runs.extend(_run(begin, None) for begin in begins.values())
     return sorted(runs, key=lambda run: run.begin)
 
@@ -138,4 +181,5 @@ def _run(begin: dict[str, Any], end: dict[str, Any] | None) -> Run:
         attempt=begin["attempt"],
         failed_at=end["at"] if end is not None and error else None,
         done=tuple(unpack(end["done"])) if end is not None and "done" in end else None,
+        sums=tuple(begin.get("sums", ())),
     )

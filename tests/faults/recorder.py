@@ -16,6 +16,7 @@ from bridge.core.bridge import Core
 from bridge.core.commits import read_metadata
 from bridge.records import OFFSET, TopicPartition
 from tests.faults import history
+from tests.faults.places import pack
 
 
 def install(directory: str, name: str) -> None:
@@ -101,7 +102,7 @@ class Recorder:
                 "owner": effect.owner.number,
                 "first": chain.first,
                 "last": chain.last,
-                "offsets": history.pack([row[OFFSET] for row in effect.rows]),
+                "offsets": pack([row[OFFSET] for row in effect.rows]),
                 "asked": self._clock(),
                 "judged": effect.judged is not None,
             }

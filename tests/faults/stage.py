@@ -36,8 +36,8 @@ class Setup:
     size: int = 100
     keys: int = 0
     links: int = 1
-    pool: str = "solo"
-    concurrency: int = 1
+    pool: str = "prefork"
+    concurrency: int = 2
     env: Mapping[str, str] = field(default_factory=dict)
     servers: Callable[[], AbstractContextManager[DevStack]] | None = None
     begins_when: int = 60

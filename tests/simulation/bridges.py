@@ -241,7 +241,7 @@ class SimBridge:
             entry = self.world.ledger.assign(effect.tp, self.name, effect.metadata_owner)
             # an older ledger may give the same number again, to an owner that has come back
             numbers = self.world.truth.drawn_by_zombies
-            (numbers.discard if self.world.group.get(effect.tp) is self else numbers.add)((effect.tp, entry.owner))
+            (numbers.discard if self.world.group.owners.get(effect.tp) is self else numbers.add)((effect.tp, entry.owner))
             return ev.OwnerAssigned(effect.tp, effect.serial, entry)
 
         self._call(effect, step)

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bridge.core import events as ev
 from bridge.records import TopicPartition
-from tests.simulation.mixes import EVERY, SESSION
+from tests.simulation.group_faults import GroupFaults
+from tests.simulation.mixes import EVERY
 from tests.simulation.workers import Message
 
 if TYPE_CHECKING:
-    from tests.simulation.bridges import SimBridge
     from tests.simulation.world import World
 
 
-class Faults:
+class Faults(GroupFaults):
     """The faults of one history; every public method is one, named as in a mix."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
-        self._random = world.random
+        super().__init__(world)
         self._redis_back: list[Callable[[], object]] = []
         self._snapshots: list[tuple[object, list[Message]]] = []
         for fault in sorted(world.mix.faults & EVERY.keys()):
@@ -36,69 +34,6 @@ class Faults:
                 self._later(fault)
 
         self._world.after(self._world.draw(fault).expovariate(1.0 / EVERY[fault]), happen)
-
-    # --- bridges and the group -------------------------------------------------------------------------------------
-
-    def _any_member(self) -> SimBridge | None:
-        able = [bridge for bridge in self._world.bridges if bridge.is_able]
-        return self._random.choice(able) if able else None
-
-    def kill(self) -> None:
-        """kill -9 of a bridge; another is started."""
-        if (bridge := self._any_member()) is not None:
-            bridge.kill()
-            self._world.after(self._random.uniform(0.1, SESSION), lambda: self._count_out(bridge))
-            self._world.after(self._random.uniform(0.1, 5.0), self._world.start_bridge)
-
-    def _count_out(self, bridge: SimBridge) -> None:
-        bridge.member = False
-        for tp, owner in list(self._world.group.items()):
-            if owner is bridge:
-                self._world.group[tp] = None
-                self._world.soon(lambda tp=tp: self._world.give(tp))  # type: ignore[misc]
-
-    def move(self) -> None:
-        """A rebalance takes a partition from one member and gives it to another, or the same."""
-        owned = [(tp, owner) for tp, owner in self._world.group.items() if owner is not None and owner.is_able]
-        if not owned:
-            return
-        tp, owner = self._random.choice(owned)
-        owner.fetching.pop(tp, None)
-        owner.deliver(ev.Revoked((tp,)))
-        self._world.group[tp] = None
-        self._world.soon(lambda: self._give_after_commits(tp, owner))
-
-    def _give_after_commits(self, tp: TopicPartition, last: SimBridge) -> None:
-        """A member joins again behind its commits, on the same connection."""
-        if last.commits_open and last.alive and last.member:
-            self._world.after(0.1, lambda: self._give_after_commits(tp, last))
-        else:
-            self._world.give(tp)
-
-    def freeze(self) -> None:
-        """A bridge stands still for longer than its session, and wakes up as a zombie."""
-        if (bridge := self._any_member()) is not None:
-            bridge.frozen = True
-            self._world.after(SESSION, lambda: self._count_out(bridge))
-            self._world.after(SESSION + self._random.uniform(1.0, 30.0), lambda: self._wake(bridge))
-
-    def _wake(self, bridge: SimBridge) -> None:
-        def learn() -> None:
-            lost = tuple(bridge.core.partitions)
-            for tp in lost:
-                bridge.fetching.pop(tp, None)
-            bridge.deliver(ev.Lost(lost))
-            bridge.member = True
-            bridge.generation += 1
-
-        bridge.thaw()
-        self._world.after(self._random.choice((0.0, 0.5, 5.0)), learn)
-
-    def pause(self) -> None:
-        """A bridge stands still, but not for long enough to be missed."""
-        if (bridge := self._any_member()) is not None:
-            bridge.frozen = True
-            self._world.after(self._random.uniform(0.1, SESSION), bridge.thaw)
 
     # --- Kafka -----------------------------------------------------------------------------------------------------
 

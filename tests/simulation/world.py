@@ -1,18 +1,14 @@
 """A whole system under random faults, driven by the real core: one seed, one history.
 
 Bridges with the real core, a group that moves partitions, zombies, Kafka, the ledger and workers, all in virtual time.
-After every step `Truth` checks the promises. Faults end after the mix's `chaos` seconds; then everything must be finished and
-committed. Replay: python -m tests.simulation.world --mix NAME --seed N [--trace].
+After every step `Truth` checks the promises. Faults end after the mix's `chaos` seconds; then everything must be
+finished and committed. Replay: ./run simulate --mix NAME --seed N --trace.
 """
 
 from __future__ import annotations
 
-import argparse
 import heapq
-import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from random import Random
 
 from bridge.core import effects as ef
@@ -20,15 +16,16 @@ from bridge.core import events as ev
 from bridge.core.commits import read_metadata
 from bridge.core.lane import Phase
 from bridge.core.lanes import lane_count, lane_of
-from bridge.records import PipelineRules, Retry, TopicPartition
+from bridge.records import TopicPartition
 from tests.simulation.bridges import SimBridge
 from tests.simulation.faults import Faults
+from tests.simulation.group import Group
 from tests.simulation.inspection import inspect
 from tests.simulation.kafka import Kafka, Log
 from tests.simulation.ledger import Ledger
 from tests.simulation.mixes import MIXES, Mix
 from tests.simulation.truth import Truth, Violation
-from tests.simulation.workers import HOOK, TASK, Message, SimWorker
+from tests.simulation.workers import Message, SimWorker
 
 #: faults that may use up the attempts of a good record
 SHAKY = frozenset({"taskfail", "hang", "worker", "child", "falsedead", "killer"})
@@ -76,12 +73,10 @@ class World:
         self.policy = self.random.choice(mix.policies.split())
         #: those that any bridge so far was started with
         self.policies = {self.policy}
-        self._rules = self._draw_rules()
-        self.group: dict[TopicPartition, SimBridge | None] = {}
-        self.bridges: list[SimBridge] = []
+        self.group = Group(self)
         self.workers = [SimWorker(self, index) for index in range(3)]
         for _ in range(mix.bridges):
-            self.start_bridge()
+            self.group.start_bridge()
         for partition in range(mix.partitions):
             self.add_partition(TopicPartition("t", partition))
         self.faults = Faults(self)
@@ -156,7 +151,7 @@ class World:
         again because the ledger was lost."""
         if committed == self.truth.first_open(tp):
             return True
-        bridge = self.group.get(tp)
+        bridge = self.group.owners.get(tp)
         partition = bridge.core.partitions.get(tp) if bridge is not None else None
         stopped = [] if partition is None else [x for x in partition.lanes.values() if x.phase is Phase.STOPPED]
         first = min((lane.first_unfinished or 0 for lane in stopped), default=-1)
@@ -166,7 +161,7 @@ class World:
     def _is_blocked(self, tp: TopicPartition, offset: int) -> bool:
         if self.truth.is_done(tp, offset):
             return True
-        bridge = self.group.get(tp)
+        bridge = self.group.owners.get(tp)
         partition = bridge.core.partitions.get(tp) if bridge is not None else None
         if partition is None or not partition.lanes:
             return False
@@ -188,7 +183,7 @@ class World:
     def _what_is_open(self) -> str:
         found = []
         for tp in self.kafka.logs:
-            bridge = self.group.get(tp)
+            bridge = self.group.owners.get(tp)
             partition = bridge.core.partitions.get(tp) if bridge is not None else None
             text = f"{tp} open at {self.truth.first_open(tp)}, committed {self.kafka.committed.get(tp)}"
             if partition is not None:
@@ -202,44 +197,19 @@ class World:
         self.steps += 1
         inspect(self, bridge)
 
-    # --- the group -------------------------------------------------------------------------------------------------
-
-    def _draw_rules(self) -> PipelineRules:
-        lanes = self.mix.lanes or self.random.choice((1, 1, 3))
-        retry = Retry(self.mix.attempts, delay=0.5, max_delay=5.0)
-        return PipelineRules(
-            "p",
-            (TASK,) * self.links,
-            batch_size=self.random.randint(1, 6),
-            batch_bytes=self.mix.value_bytes * 4,
-            batch_timeout=self.random.choice((0.05, 1.0)),
-            order_by="partition" if lanes == 1 else "key",
-            lanes=lanes,
-            retry=retry,
-            link_timeout=30.0,
-            on_exhausted="dead_letter" if self.policy == "hook" else self.policy,  # type: ignore[arg-type]
-            on_failed=HOOK if self.policy == "hook" else "",
-        )
-
-    def start_bridge(self) -> None:
-        """One more member."""
-        if "declare" in self.mix.faults:
-            self.policy = self.random.choice(self.mix.policies.split())
-            self.policies.add(self.policy)
-        rules = self._draw_rules() if self.mix.faults & {"rule", "declare"} else self._rules
-        self.bridges.append(SimBridge(self, f"b{len(self.bridges)}", rules))
+    # --- the topic -------------------------------------------------------------------------------------------------
 
     def add_partition(self, tp: TopicPartition) -> None:
         """The topic has this partition from now on."""
         self.kafka.logs[tp] = Log()
-        self.group[tp] = None
+        self.group.owners[tp] = None
         if "poison" in self.mix.faults and self.random.random() < 0.8:
             self.poison.update((tp, offset) for offset in range(20, 40))
         if "reject" in self.mix.faults and self.random.random() < 0.8:
             self.rejecting[tp] = 20
         self._produce(tp, self.random.randint(0, 30))
         self._produce_later(tp)
-        self.give(tp)
+        self.group.give(tp)
 
     def _produce(self, tp: TopicPartition, count: int) -> None:
         log, draw = self.kafka.logs[tp], self.random
@@ -248,7 +218,7 @@ class World:
             log.append(key, b"x" * self.mix.value_bytes, gap=draw.choice((0, 0, 0, 0, 1, 3)))
         if draw.random() < 0.3:
             log.mark()
-        bridge = self.group.get(tp)
+        bridge = self.group.owners.get(tp)
         if bridge is not None:
             bridge.poll_soon()
 
@@ -260,16 +230,6 @@ class World:
                 self._produce_later(tp)
 
         self.after(self.random.expovariate(0.2), produce)
-
-    def give(self, tp: TopicPartition) -> None:
-        """The group gives the partition to some member."""
-        able = [bridge for bridge in self.bridges if bridge.is_able]
-        if not able:
-            self.after(1.0, lambda: self.give(tp))
-            return
-        target = self.random.choice(able)
-        self.group[tp] = target
-        target.deliver(ev.Assigned((tp,)))
 
     def is_fenced(self, effect: ef.Dispatch) -> bool:
         """A later owner of the partition has already been confirmed by Kafka."""
@@ -292,7 +252,7 @@ class World:
             place = self.truth.place(notice.tp, notice.lane)
             self.truth.reported(place, chain, self.dispatched[chain], notice.outcome)
             event = ev.OutcomeHeard(notice.tp, notice.lane, notice.seen, notice.outcome)
-            bridge = next(bridge for bridge in self.bridges if bridge.name == name)
+            bridge = next(bridge for bridge in self.group.bridges if bridge.name == name)
             if not self.chance("notice", 0.3):
                 self._tell(bridge, event)
 
@@ -301,7 +261,7 @@ class World:
 
     def tell_error(self, event: ev.ErrorHeard) -> None:
         """Celery stores an error; every bridge hears of it."""
-        for bridge in self.bridges:
+        for bridge in self.group.bridges:
             if not self.chance("notice", 0.3):
                 self._tell(bridge, event)
 
@@ -325,39 +285,6 @@ def simulate(mix: str, seed: int, ledger: Callable[[Callable[[], int]], Ledger] 
     try:
         world.run()
     except Violation as violation:
-        replay = f"python -m tests.simulation.world --mix '{mix}' --seed {seed} --trace"
+        replay = f"./run simulate --mix '{mix}' --seed {seed} --trace"
         raise Violation(f"{violation}\nreplay: {replay}") from None
     return world
-
-
-def main() -> int:
-    """Many seeds, or one with its trace."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mix", choices=sorted(MIXES), help="all when left out")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--trace", action="store_true")
-    options = parser.parse_args()
-    bad = 0
-    for mix in [options.mix] if options.mix else MIXES:
-        begun, failed = time.monotonic(), 0
-        for seed in range(options.seed, options.seed + options.seeds):
-            world = World(seed, MIXES[mix], trace=[] if options.trace else None)
-            try:
-                world.run()
-            except Exception as error:
-                failed += 1
-                if options.trace:
-                    print("\n".join(world.trace or ()))
-                if failed <= 5:
-                    print(f"{mix} {seed}: {type(error).__name__}: {error}")
-                if options.trace and not isinstance(error, Violation):
-                    raise
-        bad += failed
-        print(f"{mix:16} {options.seeds} seeds, {failed} red, {time.monotonic() - begun:.1f} s", flush=True)
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt, BrokenPipeError):
-        sys.exit(main())
