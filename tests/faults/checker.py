@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from tests.faults import places
 from tests.faults.history import Run
+from tests.faults.places import Stream
 
-Partition = tuple[str, int]
+Partition = places.Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,24 @@ class Expected:
 def violations(runs: Sequence[Run], expected: Expected) -> list[str]:
     """Every rule that the history breaks, in words; empty when none."""
     return [
-        *_lost(runs, expected),
-        *_repeated(_surely_acknowledged(runs, expected.killed), expected),
-        *_out_of_order(runs),
-        *_overlapping(runs, expected),
-        *_links_out_of_order(runs, expected.links),
+        *lost(runs, expected.links, _wanted(expected)),
+        *_repeated(surely_acknowledged(runs, expected.killed), expected),
+        *out_of_order(runs),
+        *_overlaps(runs, expected),
+        *links_out_of_order(runs, expected.links),
         *_wrong_commits(runs, expected),
     ]
 
 
-def _surely_acknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
-    """The last run of a process that was killed may have been written down and not acknowledged: it may run again."""
+def surely_acknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
+    """The last run of a process that was killed, and what it did beside it, may have been written down and not
+    acknowledged: it may run again."""
     last = {run.pid: run for run in runs if run.pid in killed}
-    return [replace(run, end=None, done=None) if run is last.get(run.pid) else run for run in runs]
+    return [replace(run, end=None, done=None) if _is_beside(run, last.get(run.pid)) else run for run in runs]
+
+
+def _is_beside(run: Run, last: Run | None) -> bool:
+    return last is not None and (run.ended is None or run is last or run.ended > last.begin)
 
 
 def handled(runs: Iterable[Run], link: str) -> Counter[tuple[str, int, int]]:
@@ -58,16 +65,21 @@ def handled(runs: Iterable[Run], link: str) -> Counter[tuple[str, int, int]]:
     return Counter((run.topic, run.partition, offset) for run in runs if run.link == link for offset in run.succeeded)
 
 
-def _lost(runs: Sequence[Run], expected: Expected) -> list[str]:
+def _wanted(expected: Expected) -> dict[Partition, Sequence[int]]:
+    """What must be handled: everything before a record whose lane is meant to stop."""
+    ends = {tp: expected.stopped.get(tp, float("inf")) for tp in expected.offsets}
+    return {tp: [each for each in offsets if each < ends[tp]] for tp, offsets in expected.offsets.items()}
+
+
+def lost(runs: Sequence[Run], links: Sequence[str], wanted: Mapping[Partition, Sequence[int]]) -> list[str]:
+    """Each of these records was handled in each link."""
     found = []
-    for link in expected.links:
+    for link in links:
         seen = handled(runs, link)
-        for (topic, partition), offsets in expected.offsets.items():
-            limit = expected.stopped.get((topic, partition))
-            wanted = [o for o in offsets if limit is None or o < limit]
-            lost = [o for o in wanted if not seen[topic, partition, o]]
-            if lost:
-                found.append(f"P1 lost: {topic}[{partition}] {link}: {len(lost)} records, first {lost[0]}")
+        for (topic, partition), offsets in wanted.items():
+            gone = [offset for offset in offsets if not seen[topic, partition, offset]]
+            if gone:
+                found.append(f"P1 lost: {topic}[{partition}] {link}: {len(gone)} records, first {gone[0]}")
     return found
 
 
@@ -81,7 +93,8 @@ def _repeated(runs: Sequence[Run], expected: Expected) -> list[str]:
     return found
 
 
-def _out_of_order(runs: Sequence[Run]) -> list[str]:
+def out_of_order(runs: Sequence[Run]) -> list[str]:
+    """Inside a batch, from batch to batch and for each record's first run, in each link: offsets go up."""
     highest: dict[tuple[str, int, int, str], int] = {}
     found = []
     for run in runs:
@@ -114,23 +127,29 @@ def _first_runs(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _overlapping(runs: Sequence[Run], expected: Expected) -> list[str]:
-    last: dict[tuple[str, int, int], Run] = {}
+def overlapping(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """The pairs of runs of one lane that ran at the same time."""
+    last: dict[Stream, Run] = {}
     pairs = []
     for run in runs:
-        before, ended = last.get(run.stream), run.end or run.failed_at
-        until = None if before is None else before.end or before.failed_at
+        before, ended = last.get(run.stream), run.ended
+        until = None if before is None else before.ended
         if before is not None and until is not None and until > run.begin:
             pairs.append((before, run))
         if before is None or ended is None or until is None or ended >= until:
             last[run.stream] = run
+    return pairs
+
+
+def _overlaps(runs: Sequence[Run], expected: Expected) -> list[str]:
+    pairs = overlapping(runs)
     if len(pairs) <= expected.overlaps:
         return []
     first, second = pairs[0]
     return [f"P3 overlap: {len(pairs)} pairs, {first.chain} {first.link} and {second.chain} {second.link}"]
 
 
-def _links_out_of_order(runs: Sequence[Run], links: Sequence[str]) -> list[str]:
+def links_out_of_order(runs: Sequence[Run], links: Sequence[str]) -> list[str]:
     """A link begins after the link before it has ended, in its chain."""
     ended: dict[tuple[str, str], float] = {}
     found = []
@@ -139,7 +158,7 @@ def _links_out_of_order(runs: Sequence[Run], links: Sequence[str]) -> list[str]:
         if number and ended.get((run.chain, links[number - 1]), float("inf")) > run.begin:
             found.append(f"P2 links: {run.chain} {run.link} began before {links[number - 1]} had ended")
         if run.succeeded:
-            ended[run.chain, run.link] = run.end or run.failed_at or float("inf")
+            ended[run.chain, run.link] = run.ended or float("inf")
     return found
 
 

@@ -126,23 +126,19 @@ def read(directory: Path) -> list[Run]:
 
 
 def read_history(directory: Path) -> History:
-    """Everything that was written down. Raises KeyError for a line that nobody knows."""
+    """Everything that was written down; lines that no rule knows are left out."""
     lines = list(_lines(directory))
-    kinds: dict[int, list[Said]] = {id(kind): [] for kind in (BRIDGE, INJECTOR, SAMPLER)}
     produced: dict[Partition, dict[int, int]] = defaultdict(dict)
     for line in lines:
         if line["event"] == "produced":
             produced[line["topic"], line["partition"]].update(line["records"])
-        elif line["event"] not in ("begin", "end"):
-            kind = next((kind for kind in (BRIDGE, INJECTOR) if line["event"] in kind), SAMPLER)
-            kinds[id(kind)].append(_said(kind[line["event"]], line))
-    bridges, injected, samples = (sorted(said, key=lambda each: each.at) for said in kinds.values())
     ordered = {tp: dict(sorted(records.items())) for tp, records in produced.items()}
-    return History(_runs(lines), ordered, bridges, injected, samples)
+    return History(_runs(lines), ordered, *(_said(lines, readers) for readers in (BRIDGE, INJECTOR, SAMPLER)))
 
 
-def _said(reader: Reader, line: dict[str, Any]) -> Said:
-    return reader((line["at"], line["pid"]), line)
+def _said(lines: Iterable[dict[str, Any]], readers: Mapping[str, Reader]) -> list[Said]:
+    found = [readers[line["event"]]((line["at"], line["pid"]), line) for line in lines if line["event"] in readers]
+    return sorted(found, key=lambda said: said.at)
 
 
 def _lines(directory: Path) -> Iterator[dict[str, Any]]:
