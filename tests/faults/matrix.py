@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.faults.cell import CELLS, Report
 from tests.faults.stage import Setup, Stage
+
+
+#: it gets a stage of the row's kind
+Act = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +25,9 @@ class Row:
     number: int
     name: str
     setup: Setup
-    act: Callable[[Stage], None]
+    act: Act
     smoke: bool
+    stage: type[Stage] = Stage
 
     @property
     def what(self) -> str:
@@ -30,7 +36,7 @@ class Row:
 
     def play(self, seed: int) -> Report:
         """One run of the row."""
-        with Stage(self.setup, seed) as stage:
+        with self.stage(self.setup, seed) as stage:
             stage.begin()
             self.act(stage)
             return stage.finish()
@@ -41,12 +47,12 @@ ROWS: dict[str, Row] = {}
 
 
 def row(
-    number: int, name: str, setup: Setup | None = None, *, smoke: bool = False
-) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
-    """Make a function a row of the matrix."""
+    number: int, name: str, setup: Setup | None = None, *, smoke: bool = False, stage: type[Stage] = Stage
+) -> Callable[[Act], Act]:
+    """Make a function a row of the matrix, on a stage of that kind."""
 
-    def add(act: Callable[[Stage], None]) -> Callable[[Stage], None]:
-        made = Row(number, f"matrix-{number:02}-{name}", setup or Setup(), act, smoke)
+    def add(act: Act) -> Act:
+        made = Row(number, f"matrix-{number:02}-{name}", setup or Setup(), act, smoke, stage)
 
         def play(seed: int) -> Report:
             return made.play(seed)

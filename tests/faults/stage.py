@@ -30,6 +30,7 @@ class Setup:
     must be finished afterwards. `repeats` and `overlaps` are what the rules allow at most, and `killed_links`: links
     that a kill cut off may have succeeded without anybody knowing."""
 
+    app: str = "tests.faults.app"
     partitions: int = 12
     bridges: int = 2
     records: int = 20_000
@@ -60,8 +61,7 @@ class Stage:
             "FAULTS_SUMS": "1",
             "FAULTS_LINKS": str(setup.links),
         }
-        servers = setup.servers() if setup.servers is not None else None
-        self.rig = Rig(partitions=setup.partitions, servers=servers)
+        self.rig = self.make_rig(setup.servers() if setup.servers is not None else None)
         self.rig.env.update({**usual, **setup.env})
         self.bridges: dict[str, Process] = {}
         self.workers: list[Process] = []
@@ -86,15 +86,23 @@ class Stage:
         # the rig prints the processes' last words when it sees the error
         self._cleanup.__exit__(kind, error, trace)
 
+    def make_rig(self, servers: AbstractContextManager[DevStack] | None) -> Rig:
+        """What it plays on; a stage for other records has another."""
+        return Rig(partitions=self.setup.partitions, servers=servers, app=self.setup.app)
+
     # --- the usual beginning and end ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Records, workers, bridges, and work under way."""
-        self.rig.produce(self.setup.records, size=self.setup.size, keys=self.setup.keys)
+        self.write_records()
         self.start_workers()
         for number in range(self.setup.bridges):
             self.start_bridge(f"b{number}")
         self.await_lines(self.setup.begins_when)
+
+    def write_records(self) -> None:
+        """The load."""
+        self.rig.produce(self.setup.records, size=self.setup.size, keys=self.setup.keys)
 
     def finish(self) -> Report:
         """Everything is finished and committed; bridges end on SIGTERM with exit code 0; the rules."""
@@ -107,15 +115,19 @@ class Stage:
         for name in list(self.bridges):
             self.terminate(name)
         self.sampler.stop()
+        report = self.judge()
+        report.violations += self.violations
+        return report
+
+    def judge(self) -> Report:
+        """What was written down against the rules."""
         expected = self.rig.expected(
             LINKS[: self.setup.links],
             repeats=self.setup.repeats,
             overlaps=self.setup.overlaps,
             killed=self.killed,
         )
-        report = judge(self.rig, expected, **self.figures)
-        report.violations += self.violations
-        return report
+        return judge(self.rig, expected, **self.figures)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
