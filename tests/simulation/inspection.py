@@ -23,7 +23,7 @@ def inspect(world: World, bridge: SimBridge) -> None:
     core = bridge.core
     chains = {}
     for tp, partition in core.partitions.items():
-        if partition.position >= 0:
+        if partition.position >= 0 and bridge.era(tp) == world.truth.eras[tp]:
             world.truth.below(tp, partition.position, f"{bridge.name} stands at")
         for lane in partition.lanes.values():
             if lane.phase in WITH_CHAIN:

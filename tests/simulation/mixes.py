@@ -78,6 +78,8 @@ MIXES = {
     "declared anew": _mix(
         f"declare poison reject unnamed rule unknown worker {GROUP_FAULTS} {NOISE}", attempts=2, policies=DISPOSED
     ),
+    "resets": _mix("reset kill move notice taskfail"),
+    "stops": _mix("leave move taskfail notice commit"),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
     "everything given up": _mix(
@@ -102,4 +104,6 @@ EVERY = {
     "flush": 40.0,
     "rollback": 30.0,
     "retention": 25.0,
+    "reset": 30.0,
+    "leave": 20.0,
 }

@@ -65,9 +65,13 @@ class Truth:
     declares: bool = False
     #: how often Redis was emptied or rolled back
     losses: int = 0
+    #: per partition, how often what is finished began anew: an operator moved the offset, or the topic is another one
+    eras: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
     skipped: int = 0
     max_running: int = 0
     _open: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
+    #: the era of each chain: what one of an earlier era runs and reports counts for nothing
+    _era_of: dict[str, int] = field(default_factory=dict)
     _lanes: dict[Place, tuple[int, list[int]]] = field(default_factory=dict)
 
     # --- the log's lanes -------------------------------------------------------------------------------------------
@@ -103,8 +107,8 @@ class Truth:
 
     # --- what is checked -------------------------------------------------------------------------------------------
 
-    def dispatched(self, effect: Dispatch, *, is_fenced: bool) -> None:
-        """The ledger has taken a dispatch."""
+    def dispatched(self, effect: Dispatch, *, is_fenced: bool, era: int) -> None:
+        """The ledger has taken a dispatch of an owner that was confirmed in that era."""
         tp, rows = effect.tp, [row[OFFSET] for row in effect.rows]
         place = self.place(tp, effect.chain.lane)
         if (tp, effect.owner) in self.drawn_by_zombies:
@@ -115,6 +119,13 @@ class Truth:
             # Redis was rolled back to what a zombie knew: no fence is left until the rightful owner reads the ledger
             self.old_chains.add(effect.chain.id)
             self.may_repeat[tp].update(rows)
+        self.current[place] = effect.chain.id
+        self._era_of[effect.chain.id] = era
+        if era == self.eras[tp]:
+            self._check_dispatch(effect, place, rows)
+
+    def _check_dispatch(self, effect: Dispatch, place: Place, rows: list[int]) -> None:
+        tp = effect.tp
         for offset in self.lane_offsets(place):
             if effect.judged is not None and offset >= rows[0]:
                 break
@@ -126,7 +137,6 @@ class Truth:
         for offset in rows:
             if offset in self.finished[tp] and offset not in self.may_repeat[tp]:
                 raise Violation(f"P4: finished record {offset} dispatched again in {effect.chain.id}")
-        self.current[place] = effect.chain.id
 
     def _excuse_new_task(self, effect: Dispatch) -> None:
         if self.declares and effect.judged is not None:
@@ -141,17 +151,21 @@ class Truth:
                 raise Violation(f"P6: {offset} is dead-lettered, nothing was wrong with it: {letter}")
             self.letters[effect.tp, offset] += 1
 
-    def written(self, effect: WriteDeadLetters, losses: int | None = None) -> None:
+    def written(self, effect: WriteDeadLetters, losses: int, *, era: int) -> None:
         """The bridge hears that the broker has taken them. `losses`: how often Redis had been lost when it asked: a
         ledger that was lost since does not know what it was told."""
+        if era != self.eras[effect.tp]:
+            return
         offsets = {letter.row[OFFSET] for letter in effect.letters}
         self.finished[effect.tp] |= offsets
-        if losses not in (None, self.losses):
+        if losses != self.losses:
             self.may_repeat[effect.tp] |= offsets
 
-    def settled(self, effect: Settle, *, may_skip: bool) -> None:
+    def settled(self, effect: Settle, *, may_skip: bool, era: int) -> None:
         """The bridge counts everything below as finished."""
         tp = effect.tp
+        if era != self.eras[tp]:
+            return
         for offset in self.lane_offsets(self.place(tp, effect.lane)):
             if offset >= effect.upto:
                 break
@@ -174,15 +188,20 @@ class Truth:
         tp, rule, lane = execution.place
         done = self.ran[tp, execution.link]
         rows = [row[OFFSET] for row in execution.rows]
-        if not execution.excused:
+        is_void = self._is_void(execution)
+        if not (execution.excused or is_void):
             self._check_begin(execution, rows, done)
         for other in self.running:
             beside = other.place[0] == tp and (other.place[1] != rule or other.place[2] == lane)
             if beside and not (other.excused or execution.excused):
                 raise Violation(f"P3: {execution.chain} runs beside {other.chain}")
-        done.update(rows)
+        if not is_void:
+            done.update(rows)
         self.running.append(execution)
         self.max_running = max(self.max_running, sum(1 for e in self.running if e.place[0] == tp))
+
+    def _is_void(self, execution: Execution) -> bool:
+        return self._era_of[execution.chain] != self.eras[execution.place[0]]
 
     def _check_begin(self, execution: Execution, rows: list[int], done: set[int]) -> None:
         tp = execution.place[0]
@@ -210,6 +229,8 @@ class Truth:
         """The ledger has taken an outcome; `rows` is everything the chain was dispatched with."""
         tp = place[0]
         self.current.pop(place, None)
+        if self._era_of[chain] != self.eras[tp]:
+            return
         rejected = {rejection.offset for rejection in outcome.rejected}
         for offset in rows:
             if offset < outcome.next_offset and offset not in rejected and not self.is_done(tp, offset):
@@ -223,6 +244,15 @@ class Truth:
         for execution in self.claimed:
             if (execution.chain, execution.link) == (chain, link):
                 execution.excused = True
+
+    def reset(self, tp: TopicPartition, offset: int) -> None:
+        """An operator has moved the committed offset: what is below counts as finished, the rest as never run."""
+        self.eras[tp] += 1
+        self.finished[tp] = {each for each in self.kafka.logs[tp].offsets if each < offset}
+        self.may_repeat[tp].clear()
+        for link in range(1, self.links + 1):
+            self.ran[tp, link] = {each for each in self.ran[tp, link] if each < offset}
+        self._open[tp] = 0
 
     def redis_lost(self) -> None:
         """Redis was emptied or rolled back to an older state."""

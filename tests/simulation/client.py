@@ -1,0 +1,201 @@
+"""A bridge's Kafka client in the simulation: it polls, commits and leaves; answers may be errors, or late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.core import effects as ef
+from bridge.core import events as ev
+from bridge.core.commits import read_metadata
+from bridge.records import OFFSET, PipelineRules, TopicPartition
+from tests.simulation.process import Process
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: virtual seconds for which a bridge that is stopped waits for its last commit
+SHUTDOWN_TIMEOUT = 5.0
+
+
+@dataclass(slots=True)
+class Fetching:
+    """How far the consumer is in one partition; `at_end` is the end of the log that it has told last."""
+
+    offset: int
+    paused: bool = False
+    missing: bool = False
+    at_end: int = -1
+
+
+class Client(Process):
+    """`member`: the group still counts it in; `leaving`: it was told to stop; `closing`: it takes no partitions."""
+
+    def __init__(self, world: World, name: str, rules: PipelineRules) -> None:
+        super().__init__(world, name, rules)
+        self.member, self.hold = True, False
+        self.leaving = self.closing = False
+        #: counts how often the group has counted it out
+        self.generation = 0
+        self.fetching: dict[TopicPartition, Fetching] = {}
+        self.commits_done_at = 0.0
+        self.commits_open: list[tuple[ef.Commit, int]] = []
+        #: the era (`Truth.eras`) in which the broker has last taken a commit for the very log that there was
+        self._eras: dict[TopicPartition, int] = {}
+        self._polls = False
+
+    @property
+    def is_able(self) -> bool:
+        """A member that runs."""
+        return self.alive and self.member and not (self.frozen or self.closing)
+
+    def era(self, tp: TopicPartition) -> int:
+        """The era that what this process knows of the partition belongs to."""
+        return self._eras.get(tp, -1)
+
+    def kill(self) -> None:
+        """kill -9."""
+        super().kill()
+        self.fetching.clear()
+
+    def thaw(self) -> None:
+        """The process runs again, and polls."""
+        super().thaw()
+        self.poll_soon()
+
+    # --- the consumer ----------------------------------------------------------------------------------------------
+
+    def poll_soon(self) -> None:
+        """There may be something to fetch."""
+        if not self._polls:
+            self._polls = True
+            self.world.soon(lambda: self.when_running(self._poll))
+
+    def _poll(self) -> None:
+        self._polls = False
+        for tp in list(self.fetching):
+            fetching = self.fetching.get(tp)
+            if fetching is not None and not (self.leaving or self.hold or fetching.paused or fetching.missing):
+                self._poll_partition(tp, fetching)
+
+    def _poll_partition(self, tp: TopicPartition, fetching: Fetching) -> None:
+        log = self.world.kafka.logs[tp]
+        if not log.start <= fetching.offset <= log.end:
+            fetching.missing = True
+            self.deliver(ev.OffsetMissing(tp))
+            return
+        rows = log.read(fetching.offset, self.world.random.randint(1, 12))
+        if rows:
+            fetching.offset = rows[-1][OFFSET] + 1
+            self.deliver(ev.Fetched(tp, rows))
+            self.poll_soon()
+        elif fetching.at_end != log.end:
+            fetching.offset = fetching.at_end = log.end
+            self.deliver(ev.EndOfLog(tp, log.end))
+
+    def _start(self, effect: ef.StartFetching) -> None:
+        self.fetching[effect.tp] = Fetching(effect.offset)
+        self.poll_soon()
+
+    def _pause(self, effect: ef.PauseFetching) -> None:
+        self.fetching[effect.tp].paused = True
+
+    def _resume(self, effect: ef.ResumeFetching) -> None:
+        self.fetching[effect.tp].paused = False
+        self.poll_soon()
+
+    def _hold(self, effect: ef.HoldFetching) -> None:
+        self.hold = effect.on
+        self.poll_soon()
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """SIGTERM: nothing new is begun, the last commit is waited for, then the process leaves the group."""
+        if self.leaving:
+            return
+        self.leaving = True
+        self.deliver(ev.Stop())
+        targets = {tp: (p.serial, p.position) for tp, p in self.core.partitions.items() if p.is_active}
+        self._look_at_end(targets, self.world.now + SHUTDOWN_TIMEOUT)
+
+    def _look_at_end(self, targets: dict[TopicPartition, tuple[int, int]], deadline: float) -> None:
+        def look() -> None:
+            self.deliver(ev.Tick())
+            if self.world.now >= deadline or self._is_finished(targets):
+                self._close()
+            else:
+                self.world.after(0.1, lambda: self._look_at_end(targets, deadline))
+
+        self.when_running(look)
+
+    def _is_finished(self, targets: dict[TopicPartition, tuple[int, int]]) -> bool:
+        for tp, partition in self.core.partitions.items():
+            serial, position = targets.get(tp, (-1, -1))
+            if partition.serial == serial and partition.is_active and partition.confirmed < position:
+                return False
+            if any(lane.writing is not None for lane in partition.lanes.values()):
+                return False
+        return True
+
+    def _close(self) -> None:
+        self.closing = True
+        held = tuple(tp for tp, owner in self.world.group.owners.items() if owner is self)
+        for tp in held:
+            self.fetching.pop(tp, None)
+        self.deliver(ev.Revoked(held))
+        self._go_behind_commits()
+
+    def _go_behind_commits(self) -> None:
+        def go() -> None:
+            if self.commits_open:
+                self.world.after(0.05, self._go_behind_commits)
+            else:
+                self.kill()
+                self.world.group.count_out(self)
+
+        self.when_running(go)
+
+    # --- questions and commits -------------------------------------------------------------------------------------
+
+    def _ask_kafka(self, effect: ef.AskKafka) -> None:
+        def ask() -> None:
+            if self.world.chance("lost", 0.05):
+                self.deliver(ev.EffectFailed(effect, "Kafka is away"))
+                return
+            log = self.world.kafka.logs[effect.tp]
+            committed, metadata = self.world.kafka.committed.get(effect.tp, (None, ""))
+            answer = ev.KafkaAnswered(effect.tp, effect.serial, committed, metadata, log.topic_id, log.start, log.end)
+            self.world.soon(lambda: self.deliver(answer))
+
+        self.world.soon(lambda: self.when_running(ask))
+
+    def _commit(self, effect: ef.Commit) -> None:
+        at = max(self.world.now + self.world.latency(), self.commits_done_at + 0.0001)
+        self.commits_done_at = at
+        self.commits_open.append((effect, self.generation))
+        self.world.at(at, lambda: self.when_running(self._submit))
+
+    def _submit(self) -> None:
+        """The oldest commit reaches the broker: commits go in order over one connection."""
+        world = self.world
+        effect, generation = self.commits_open.pop(0)
+        lost = world.chance("commit", 0.1) or not self.member or generation != self.generation
+        if not lost:
+            for tp, entry in effect.entries.items():
+                self._take(tp, entry)
+        if world.chance("commit", 0.01):
+            return  # no answer at all
+        again = lost or world.chance("commit", 0.05)
+        answer = ev.CommitAnswer.AGAIN if again else ev.CommitAnswer.OK
+        answers = {tp: (entry.serial, entry.offset, answer, "") for tp, entry in effect.entries.items()}
+        world.soon(lambda: self.deliver(ev.CommitAnswered(answers)))
+
+    def _take(self, tp: TopicPartition, entry: ef.CommitEntry) -> None:
+        """The broker takes what is committed for one partition."""
+        truth, kafka = self.world.truth, self.world.kafka
+        truth.committed(tp, entry)
+        kafka.commit(tp, entry)
+        metadata = read_metadata(entry.metadata)
+        if metadata is not None and metadata.topic_id == kafka.logs[tp].topic_id:
+            self._eras[tp] = truth.eras[tp]
