@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
-from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery
 
 from bridge import Batch, BatchTask, Bridge, Record, RecordFailed, Retry
 from tests.faults import history, mutations
+from tests.faults.acting import share, tries
 
 HISTORY = os.environ.get("FAULTS_HISTORY", "")
 LINKS = int(os.environ.get("FAULTS_LINKS", "1"))
@@ -44,7 +43,7 @@ def work(task: Any, link: str, batch: Batch) -> None:
         raise RuntimeError("every batch of this group fails")
     run = history.begin(HISTORY, task, link, batch)
     if SLEEP or WORK:
-        time.sleep(SLEEP + WORK * sum(_share(record) for record in batch))
+        time.sleep(SLEEP + WORK * sum(share(record) for record in batch))
     for record in batch:
         error = _trouble(link, record)
         if error:
@@ -57,27 +56,14 @@ def work(task: Any, link: str, batch: Batch) -> None:
     history.end(HISTORY, run)
 
 
-def _share(record: Record) -> float:
-    """A number from 0 to 1 that is the same whenever the record is handled."""
-    return zlib.crc32(f"{record.partition}:{record.offset}".encode()) / 2**32
-
-
 def _trouble(link: str, record: Record) -> str:
     """What is wrong with a record ("" nothing); hangs when it is meant to."""
     place = f"{record.topic}:{record.partition}:{record.offset}"
-    if place == HANG and _tries(place) == 1:
+    if place == HANG and tries(HISTORY, place) == 1:
         time.sleep(600)
-    if FLAKY and record.offset % FLAKY == 0 and _tries(f"{link}:{place}") == 1:
+    if FLAKY and record.offset % FLAKY == 0 and tries(HISTORY, f"{link}:{place}") == 1:
         return "flaky"
     return "poison" if place == FAIL else ""
-
-
-def _tries(what: str) -> int:
-    """How often this was asked, over all processes."""
-    with (Path(HISTORY) / f"{what}.tries").open("ab") as file:
-        file.write(b".")
-        file.flush()
-        return file.tell()
 
 
 @app.task(base=BatchTask, bind=True, name="link1")

@@ -2,8 +2,9 @@
 (and name it), `unnamed` (fail the whole batch), `reject`, `exit` (the process) or `hang`, after `after` seconds, only
 the first `times` times if that is there. `verdict` is what the on_failed task says of it, after `ponder` seconds.
 
-FAULTS_HISTORY, FAULTS_LINKS, FAULTS_SLEEP, FAULTS_BATCH as in app.py; FAULTS_DATABASE: host:port that every link
-connects to; FAULTS_HARD, FAULTS_SOFT: the first link's time limits; FAULTS_CODE=old: there is no second link yet.
+FAULTS_HISTORY, FAULTS_LINKS, FAULTS_SLEEP, FAULTS_WORK, FAULTS_BATCH, FAULTS_ORDER, FAULTS_LANES, FAULTS_MUTATION as
+in app.py; FAULTS_DATABASE: host:port that every link connects to; FAULTS_HARD, FAULTS_SOFT: the first link's time
+limits; FAULTS_CODE=old: there is no second link yet.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ import json
 import os
 import socket
 import time
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from celery import Celery
 
 from bridge import Batch, BatchTask, Bridge, Record, RecordFailed, Retry
-from tests.faults import history
+from tests.faults import history, mutations
+from tests.faults.acting import share, tries
 
 HISTORY = os.environ.get("FAULTS_HISTORY", "")
 SLEEP = float(os.environ.get("FAULTS_SLEEP", "0"))
+WORK = float(os.environ.get("FAULTS_WORK", "0"))
 DATABASE = os.environ.get("FAULTS_DATABASE", "")
 IS_OLD = os.environ.get("FAULTS_CODE") == "old"
 HAS_TWO_LINKS = os.environ.get("FAULTS_LINKS") == "2" and not IS_OLD
 HAS_HOOK = "FAULTS_ON_FAILED" in os.environ
+ORDER: Literal["partition", "key"] = "key" if os.environ.get("FAULTS_ORDER") == "key" else "partition"
 
+mutations.apply(os.environ.get("FAULTS_MUTATION", ""))
 app = Celery("bad", broker=os.environ.get("CELERY_BROKER_URL", "redis://localhost:6379/0"))
 app.conf.broker_connection_retry_on_startup = True
 bridge = Bridge(app, group_id="faults")
@@ -43,8 +47,8 @@ def work(task: Any, link: str, batch: Batch) -> None:
         if DATABASE:
             host, _, port = DATABASE.partition(":")
             socket.create_connection((host, int(port)), 2).close()
-        if SLEEP:
-            time.sleep(SLEEP)
+        if SLEEP or WORK:
+            time.sleep(SLEEP + WORK * sum(share(record) for record in batch))
         for record in batch if link == "link1" else ():
             act(batch, record)
     except RecordFailed as error:
@@ -65,7 +69,8 @@ def _kept(batch: Batch, offsets: list[int]) -> list[int]:
 def act(batch: Batch, record: Record) -> None:
     """Do what the record says."""
     what = record.data.get("do")
-    if what is None or ("times" in record.data and _tries(record) > record.data["times"]):
+    place = f"{record.topic}:{record.partition}:{record.offset}"
+    if what is None or ("times" in record.data and tries(HISTORY, place) > record.data["times"]):
         return
     time.sleep(record.data.get("after", 0))
     if what == "raise":
@@ -78,14 +83,6 @@ def act(batch: Batch, record: Record) -> None:
         os._exit(1)
     if what == "hang":
         time.sleep(600)
-
-
-def _tries(record: Record) -> int:
-    """How often this was asked, over all processes."""
-    with (Path(HISTORY) / f"{record.topic}:{record.partition}:{record.offset}.tries").open("ab") as file:
-        file.write(b".")
-        file.flush()
-        return file.tell()
 
 
 @app.task(
@@ -127,6 +124,8 @@ bridge.pipeline(
         max_delay=2.0,
         jitter=0.0,
     ),
+    order_by=ORDER,
+    lanes=int(os.environ.get("FAULTS_LANES", "8")),
     decode="json",
     link_timeout=float(os.environ.get("FAULTS_LINK_TIMEOUT", "300")),
     **(

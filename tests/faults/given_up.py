@@ -7,10 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Self
 
+from bridge.devstack import DevStack
 from tests.faults.cell import Report
 from tests.faults.checker import handled, violations
 from tests.faults.letters import Letter, Letters, Place, committed_early, wrong_letters
@@ -36,8 +38,15 @@ Bad = Mapping[tuple[int, int], Mapping[str, object]]
 class BadRig(Rig):
     """A rig whose records say what is to go wrong with them."""
 
-    def __init__(self, *, partitions: int = 12, **env: str) -> None:
-        super().__init__(partitions=partitions, app="tests.faults.bad_app")
+    def __init__(
+        self,
+        *,
+        partitions: int = 12,
+        servers: AbstractContextManager[DevStack] | None = None,
+        app: str = "tests.faults.bad_app",
+        **env: str,
+    ) -> None:
+        super().__init__(partitions=partitions, servers=servers, app=app)
         self.env.update(env)
         self.bad: dict[Place, str] = {}
         self.values: dict[Place, bytes] = {}
@@ -52,9 +61,9 @@ class BadRig(Rig):
         """The dead letter topic is there from now on."""
         self.create_topic(DEAD_LETTERS, self.partitions)
 
-    def write_records(self, count: int, bad: Bad, start: int = 0) -> None:
+    def write_records(self, count: int, bad: Bad, start: int = 0, *, keys: int = 0) -> None:
         """`count` records in turn to each partition, the number of the first being `start`, some of them bad."""
-        self.write((number, self._value(number, bad)) for number in range(start, start + count))
+        self.write(((number, self._value(number, bad)) for number in range(start, start + count)), keys=keys)
 
     def _value(self, number: int, bad: Bad) -> bytes:
         partition, offset = number % self.partitions, number // self.partitions

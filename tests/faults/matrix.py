@@ -13,7 +13,6 @@ from typing import Any
 from tests.faults.cell import CELLS, Report
 from tests.faults.stage import Setup, Stage
 
-
 #: it gets a stage of the row's kind
 Act = Callable[[Any], None]
 
