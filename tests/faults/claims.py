@@ -1,0 +1,37 @@
+"""What a row of the fault matrix claims about its history; the rules (rules.py) hold it to that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.places import Partition, Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """`links`: the pipeline's, in order (an on_failed task is none). `repeats`: so many finished records may run again,
+    `overlaps`: so many pairs of runs of one lane may overlap. `letters` and `skipped`: the records that are given up.
+
+    `stopped`: the record at which a partition's lane stops; what lies at or behind it is not asked for. `moved`: what
+    is below was deleted, or passed on purpose, and is not asked for. `ends`: what must be committed at the end, unless
+    stopped.
+
+    `memory`: the budget of a bridge in bytes (None: not looked at). `liveness`: seconds until something succeeds after
+    a fault. `blocks`: the faults during which a bridge must say that it is not ready. `exits`: who ends with another
+    code than 0; `exit_seconds`: how long any end may take.
+    """
+
+    links: Sequence[str] = ("link1",)
+    repeats: int = 0
+    overlaps: int = 0
+    letters: Collection[Place] = ()
+    skipped: Collection[Place] = ()
+    stopped: Mapping[Partition, int] = field(default_factory=dict)
+    moved: Mapping[Partition, int] = field(default_factory=dict)
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    memory: int | None = None
+    liveness: float = 30.0
+    blocks: Collection[str] = ()
+    exits: Mapping[str, int] = field(default_factory=dict)
+    exit_seconds: float = 30.0

@@ -1,0 +1,38 @@
+"""The rules that every history of the fault matrix keeps, R1 to R14, as pure functions; test_rules.py breaks each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tests.faults import rules_commits as commits
+from tests.faults import rules_repeats as repeats
+from tests.faults import rules_running as running
+from tests.faults import rules_tasks as tasks
+from tests.faults.claims import Claims
+from tests.faults.finished import Finished
+from tests.faults.history import History
+
+Rule = Callable[[History, Claims, Finished], Iterator[str]]
+
+RULES: dict[str, Rule] = {
+    "R1": tasks.lost,
+    "R2": commits.too_early,
+    "R3": commits.backward,
+    "R4": commits.not_owner,
+    "R5": tasks.out_of_order,
+    "R6": tasks.wrong_replays,
+    "R7": tasks.overlapping,
+    "R8": repeats.repeated,
+    "R9": running.stuck,
+    "R10": running.too_large,
+    "R11": running.dishonest,
+    "R12": running.ended_badly,
+    "R13": tasks.changed,
+    "R14": tasks.skipped,
+}
+
+
+def violations(history: History, claims: Claims) -> list[str]:
+    """Every breach of a rule, in words, each beginning with the rule's name; empty when none."""
+    finished = Finished(history, claims)
+    return [text for rule in RULES.values() for text in rule(history, claims, finished)]

@@ -1,0 +1,175 @@
+"""What tasks were given: nothing lost (R1), in order (R5, R6, R14), one at a time (R7), once (R8), unchanged (R13)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+
+from tests.faults import checker
+from tests.faults.claims import Claims
+from tests.faults.events import (
+    Assigned,
+    CommitOk,
+    Committed,
+    Dispatched,
+    Fault,
+    Killed,
+    LetterRead,
+    Letters,
+    RedisLost,
+    Reset,
+    Settled,
+    Start,
+)
+from tests.faults.finished import NEVER, Finished
+from tests.faults.history import History, Run
+from tests.faults.places import Partition, Place, Stream
+
+
+def lost(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
+    """R1: every record was handled in every link, or given up as claimed; in the end everything is committed."""
+    wanted = {
+        tp: [
+            offset
+            for offset in offsets.offsets
+            if offset < claims.stopped.get(tp, NEVER) and (*tp, offset) not in finished.disposed
+        ]
+        for tp, offsets in finished.partitions.items()
+    }
+    yield from (f"R1 loss: {text}" for text in checker.lost(history.runs, claims.links, wanted))
+    yield from _given_up(history, claims)
+    committed = [said.offsets for said in history.samples if isinstance(said, Committed)]
+    for tp, end in claims.ends.items():
+        last = committed[-1].get(tp, 0) if committed else 0
+        stop = claims.stopped.get(tp)
+        if (last > stop) if stop is not None else (last != end):
+            yield f"R1 drain: {tp[0]}[{tp[1]}]: committed is {last} of {end}, stopped at {stop}"
+
+
+def _given_up(history: History, claims: Claims) -> Iterator[str]:
+    written = {place for said in history.bridges if isinstance(said, Letters) for place in said.places}
+    read = Counter(said.place for said in history.samples if isinstance(said, LetterRead))
+    passed = [said for said in history.bridges if isinstance(said, Settled)]
+    skipped = {(*said.tp, offset) for said in passed for offset in said.skipped}
+    yield from _compared("dead-lettered", written | set(read), claims.letters)
+    yield from _compared("skipped", skipped, claims.skipped)
+    if any(isinstance(said, (Fault, Killed)) for said in history.injected):
+        return  # what was written and not heard of is written again
+    for place, copies in read.items():
+        if copies > 1:
+            yield f"R1 given up: {place} is {copies} times in the dead letter topic, without any fault"
+
+
+def _compared(how: str, found: Collection[Place], claimed: Collection[Place]) -> Iterator[str]:
+    for place in sorted(set(found) ^ set(claimed)):
+        yield f"R1 given up: {place} is {how if place in found else f'not {how}'}, claimed is the opposite"
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def out_of_order(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
+    """R5: offsets go up in each lane and link, links follow each other, and a batch begins when all records of its lane
+    before it are finished."""
+    runs = [run for run in history.runs if run.link in claims.links]
+    yield from (f"R5 order: {text}" for text in checker.out_of_order(_without_replays(runs, history)))
+    yield from (f"R5 order: {text}" for text in checker.links_out_of_order(runs, claims.links))
+    for run in runs:
+        if run.link == claims.links[0] and run.offsets:
+            yield from _early("R5 order", run.stream, run.offsets, run.begin, finished)
+
+
+def _without_replays(runs: Sequence[Run], history: History) -> Sequence[Run]:
+    """Where the group's offsets were moved on purpose, the order before and after is none."""
+    moved = [said.at for said in history.injected if isinstance(said, Reset)]
+    return [run for run in runs if not moved or run.begin < moved[0]]
+
+
+def _early(rule: str, stream: Stream, offsets: Sequence[int], at: float, finished: Finished) -> Iterator[str]:
+    """Records of the lane that lie before, or between, these offsets and were not finished at that time."""
+    lane = finished.lanes[stream]
+    late, which = lane.below(offsets[0])
+    if late > at:
+        yield f"{rule}: {stream}: {offsets[0]} at {at:.3f}, but {which} was finished at {late:.3f}"
+    mine = set(offsets)
+    for offset in lane.between(offsets[0], offsets[-1]):
+        if offset not in mine and finished.at.get((*stream[:2], offset), NEVER) > at:
+            yield f"{rule}: {stream}: {offset} is left out of {offsets[0]}..{offsets[-1]} at {at:.3f}"
+
+
+def wrong_replays(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
+    """R6: an assignment starts at what its owner has just committed; a lane goes back only when Redis or the group's
+    offsets were lost or moved, and goes on from there without leaving anything out."""
+    committed: dict[tuple[int, Partition], int] = {}
+    for said in history.bridges:
+        if isinstance(said, Assigned):
+            for tp in said.partitions:
+                committed.pop((said.pid, tp), None)
+        elif isinstance(said, CommitOk):
+            committed.update({(said.pid, tp): offset for tp, offset, _, _ in said.entries})
+        elif isinstance(said, Start) and not said.relocated and committed.get((said.pid, said.tp)) != said.offset:
+            mine = committed.get((said.pid, said.tp))
+            yield f"R6 replay: {said.tp} is read from {said.offset} on, its new owner has committed {mine}"
+    last: dict[Stream, Run] = {}
+    for run in history.runs:
+        if run.link == claims.links[0] and run.offsets:
+            if run.stream in last:
+                yield from _jump(last[run.stream], run, history, finished)
+            last[run.stream] = run
+
+
+def _jump(before: Run, run: Run, history: History, finished: Finished) -> Iterator[str]:
+    excuses = [said for said in history.injected if isinstance(said, (RedisLost, Reset))]
+    if any(before.begin < said.at < run.begin for said in excuses):
+        return
+    if run.offsets[0] < before.offsets[0]:
+        yield f"R6 replay: {run.stream}: {run.offsets[0]} after {before.offsets[0]}, nothing was lost or moved"
+    for offset in finished.lanes[run.stream].between(before.offsets[-1], run.offsets[0]):
+        if (*run.tp, offset) not in finished.disposed:
+            yield f"R6 replay: {run.stream}: {run.offsets[0]} after {before.offsets[-1]}, {offset} is left out"
+            return
+
+
+def skipped(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
+    """R14: a chain is handed to the ledger when nothing before it in its lane is unfinished or left out."""
+    for said in history.bridges:
+        if isinstance(said, Dispatched) and said.offsets:
+            yield from _early("R14 skip", (*said.tp, said.lane), said.offsets, said.asked, finished)
+
+
+# --- one at a time, once, unchanged -----------------------------------------------------------------------------------
+
+
+def overlapping(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
+    """R7: runs of a lane do not overlap, but for `claims.overlaps` links that ran when their chain was superseded; no
+    link of a chain begins after a newer chain of its lane."""
+    pairs = checker.overlapping(history.runs)
+    if len(pairs) > claims.overlaps:
+        first, second = pairs[0]
+        text = f"{first.chain} {first.link} and {second.chain} {second.link} from {second.begin:.3f} on"
+        yield f"R7 overlap: {len(pairs)} pairs, {text}"
+    current: dict[Stream, str] = {}
+    old: set[str] = set()
+    for run in history.runs:
+        if run.chain in old:
+            yield f"R7 overlap: {run.chain} {run.link} began at {run.begin:.3f}, after the newer {current[run.stream]}"
+        elif current.setdefault(run.stream, run.chain) != run.chain:
+            old.add(current[run.stream])
+            current[run.stream] = run.chain
+
+
+def changed(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
+    """R13: what tasks got, and what is in the dead letter topic, is what was produced, byte for byte."""
+    wrong: dict[str, list[Place]] = defaultdict(list)
+    for run in history.runs:
+        produced = history.produced.get(run.tp, {})
+        for offset, found in zip(run.offsets, run.sums, strict=bool(run.sums)):
+            if produced and produced.get(offset) != found:
+                wrong[run.link].append((*run.tp, offset))
+    for said in history.samples:
+        if isinstance(said, LetterRead):
+            topic, partition, offset = said.place
+            if history.produced.get((topic, partition), {}).get(offset, said.sum) != said.sum:
+                wrong["dead letters"].append(said.place)
+    for where, places in wrong.items():
+        yield f"R13 identity: {where}: {len(places)} records are not what was produced, first {places[0]}"
