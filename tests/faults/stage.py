@@ -5,8 +5,9 @@ The usual load: 20,000 records in 12 partitions, each of 0 to 5 ms, one of a hun
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -17,7 +18,7 @@ from bridge.devstack import DevStack
 from bridge.devstack.ports import fresh_port
 from tests.faults import history
 from tests.faults.cell import Report, judge
-from tests.faults.rig import EVEN, ODD, Process, Rig
+from tests.faults.rig import EVEN, ODD, Failed, Process, Rig
 from tests.faults.sampler import Sampler
 
 LINKS = ("link1", "link2", "link3")
@@ -28,7 +29,8 @@ class Setup:
     """What a row needs that differs from the usual. `env` goes to bridges and workers; `servers` makes the Kafka and
     the Redis; `begins_when`: so many lines of history are written when the row begins; `idle`: seconds within which all
     must be finished afterwards. `repeats` and `overlaps` are what the rules allow at most, and `killed_links`: links
-    that a kill cut off may have succeeded without anybody knowing."""
+    that a kill cut off may have succeeded without anybody knowing. `is_static`: each bridge has a place of its own in
+    the group, under its name."""
 
     app: str = "tests.faults.app"
     partitions: int = 12
@@ -45,6 +47,16 @@ class Setup:
     idle: float = 120.0
     repeats: int = 0
     overlaps: int = 0
+    is_static: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A bridge that is to end: since when, and by which signals."""
+
+    process: Process
+    signalled: str
+    began: float
 
 
 class Stage:
@@ -143,8 +155,10 @@ class Stage:
     def start_bridge(self, name: str, *arguments: str, **env: str) -> Process:
         """A recorded bridge of that name, again when it has run before; with HTTP at `port_of`."""
         own = {"FAULTS_NAME": name, "BRIDGE_HTTP": f"127.0.0.1:{self.port_of(name)}", **env}
+        if self.setup.is_static:
+            own["BRIDGE_KAFKA_GROUP_INSTANCE_ID"] = name
         number = len(self.rig.processes)
-        self.bridges[name] = self.rig.bridge(*arguments, name=f"{name}-{number}", module="bridge.cli", **own)
+        self.bridges[name] = self.rig.bridge(*arguments, name=f"{name}-{number}", module="tests.faults.recorded", **own)
         return self.bridges[name]
 
     def port_of(self, name: str) -> int:
@@ -165,14 +179,30 @@ class Stage:
 
     def terminate(self, name: str, timeout: float = 25.0) -> None:
         """SIGTERM to a bridge, and its exit code is 0 within `timeout` seconds."""
-        process = self.bridges.pop(name)
-        began = time.monotonic()
-        if process.exit_code is None:
-            process.stop(timeout)
-        code = process.exit_code
-        self.note("exited", who=process.name, code=code, signalled="SIGTERM", seconds=time.monotonic() - began)
-        if code != 0:
-            self.violations.append(f"R12 exit: {process.name} ended with {code} instead of 0:\n{process.tail()}")
+        self.await_exit(self.ask_to_end(name, signal.SIGTERM), timeout=timeout)
+
+    def ask_to_end(self, name: str, *numbers: signal.Signals, pause: float = 0.0) -> Ending:
+        """Signals to a bridge that it is to end by, with so many seconds between them; it is not waited for."""
+        process, began = self.bridges.pop(name), time.monotonic()
+        for place, number in enumerate(numbers):
+            time.sleep(pause if place else 0.0)
+            process.signal(number)
+        return Ending(process, "+".join(number.name for number in numbers), began)
+
+    def await_exit(self, ending: Ending, *, codes: Container[int] = (0,), timeout: float = 25.0) -> int | None:
+        """Its exit code, which is among `codes`; a violation, and None, when it does not end within `timeout` s."""
+        process = ending.process
+        try:
+            code: int | None = process.wait(max(ending.began + timeout - time.monotonic(), 0.1))
+        except Failed:
+            code = None
+        process.kill_group()
+        seconds = time.monotonic() - ending.began
+        self.note("exited", who=process.name, code=code, signalled=ending.signalled, seconds=seconds)
+        if code is None or code not in codes:
+            text = f"{process.name} ended with {code} instead of {codes} after {ending.signalled}"
+            self.violations.append(f"R12 exit: {text}:\n{process.tail()}")
+        return code
 
     def any_bridge(self) -> str:
         """The name of one that runs, at random."""
