@@ -46,6 +46,8 @@ class Process:
                 command, env=dict(environment), cwd=cwd, stdout=output, stderr=output, start_new_session=True
             )
         self.peak_rss = 0
+        #: what it has in its environment beyond the others of its rig
+        self.own_env: Mapping[str, str] = {}
 
     @property
     def pid(self) -> int:
@@ -258,12 +260,14 @@ class Rig:
         """Start those of `workers` again that have ended, as compose and systemd do; always True."""
         for number, worker in enumerate(workers):
             if worker.exit_code is not None:
-                workers[number] = again = self._start(f"{worker.name}-{len(self.processes)}", worker.command, {})
+                name = f"{worker.name}-{len(self.processes)}"
+                workers[number] = again = self._start(name, worker.command, worker.own_env)
                 again.name = worker.name
         return True
 
     def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
         process = Process(name, command, self.environment(**env), self.directory)
+        process.own_env = env
         self.processes.append(process)
         return process
 
