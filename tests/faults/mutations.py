@@ -1,28 +1,85 @@
 """The product broken on purpose: each mutation is a patch that the processes of a cell apply to themselves.
 
-`FAULTS_MUTATION` names it, tests/faults/app.py applies it: bridges and workers alike load that app, so that
-both run the same broken product. The cells named here must then be violated.
+`FAULTS_MUTATION` names it, tests/faults/app.py applies it: bridges and workers alike load that app, so that all run
+the same broken product. The cells named here must then be violated. Defects of the core are those of the simulation;
+the scripts are changed in their text, which makes them other scripts for Redis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha1
+
+from bridge.ledger import script
+from bridge.runtime.loop import Loop
+from tests.simulation import mutations as simulated
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is broken, in a sentence; the cells that show it; the patch."""
+    """What is broken, in a sentence; the cells that show it; the patch, which lasts as long as the process."""
 
     what: str
     cells: tuple[str, ...]
-    patch: Callable[[], None]
-
-
-MUTATIONS: dict[str, Mutation] = {}
+    patch: Callable[[], object]
 
 
 def apply(name: str) -> None:
     """Break this process; nothing for the empty name."""
     if name:
         MUTATIONS[name].patch()
+
+
+def _of_the_core(name: str, *cells: str) -> Mutation:
+    """A defect that the simulation knows, in a real bridge."""
+    defect = simulated.MUTATIONS[name]
+    return Mutation(defect.what, cells, lambda: defect.patch().__enter__())
+
+
+def _of_a_script(what: str, name: str, old: str, new: str, *cells: str) -> Mutation:
+    """A script with `new` in the place of `old`, which must be there once."""
+
+    def patch() -> None:
+        found = next(known for known in script._known if known.name == name)
+        assert found.text.count(old) == 1, f"{name}.lua has changed: {old!r} is not there once"
+        found.text = found.text.replace(old, new)
+        found._sha = sha1(found.text.encode(), usedforsecurity=False).hexdigest()
+
+    return Mutation(what, cells, patch)
+
+
+def _read_on() -> None:
+    """After an exception out of the client the bridge goes on with what comes next."""
+    Loop._seek_back = lambda loop, error: None  # type: ignore[method-assign,assignment]
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "commit-highest": _of_the_core("commit-highest", "matrix-00-nothing"),
+    "commit-fetched": _of_the_core("commit-fetched", "matrix-00-nothing"),
+    "dispatch-early": _of_the_core("dispatch-early", "matrix-00-nothing"),
+    "clean-on-send": _of_the_core("clean-on-send", "kafka-frozen-and-restarted"),
+    "ignore-operator-reset": _of_the_core("ignore-operator-reset", "offsets-reset"),
+    "timeout-as-success": _of_the_core("timeout-as-success", "link-timeout-prefork"),
+    "dead-letter-without-ack": _of_the_core("dead-letter-without-ack", "dlq-kafka-kill"),
+    "lost-notice-as-success": _of_the_core("lost-notice-as-success", "link-timeout-prefork"),
+    "two-claims-of-one-link": _of_a_script(
+        "A claim does not ask whether somebody else has claimed the link.",
+        "claim",
+        "if claim then return claim == ARGV[5] and '' or 'claimed' end",
+        "",
+        "messages-doubled",
+    ),
+    "no-compare-in-dispatch": _of_a_script(
+        "Dispatch replaces whatever the lane holds.",
+        "dispatch",
+        "  or (outcome or '') ~= ARGV[15] or (unsettled and ARGV[18] == '0') then return refuse('changed') end",
+        "  then local ignored = refuse end",
+        "rebalance-storm",
+    ),
+    "no-seek-back": Mutation(
+        "After an exception in fetch the bridge reads on behind the records that were in it.",
+        ("matrix-03-fetch-interrupted",),
+        _read_on,
+    ),
+}

@@ -82,6 +82,8 @@ class Stage:
         self.violations: list[str] = []
         #: processes that got SIGKILL, with their children
         self.killed: set[int] = set()
+        #: processes that were meant to end with another code than 0
+        self.exits: dict[str, int] = {}
         self._ports: dict[str, int] = {}
         self._cleanup = ExitStack()
 
@@ -202,6 +204,8 @@ class Stage:
         if code is None or code not in codes:
             text = f"{process.name} ended with {code} instead of {codes} after {ending.signalled}"
             self.violations.append(f"R12 exit: {text}:\n{process.tail()}")
+        elif code:
+            self.exits[process.name] = code
         return code
 
     def any_bridge(self) -> str:

@@ -1,0 +1,23 @@
+"""Rows that are there for what they show when the product is broken: no fault at all, and an interrupted fetch."""
+
+from __future__ import annotations
+
+from tests.faults.matrix import row
+from tests.faults.rig import Failed
+from tests.faults.stage import Setup, Stage
+
+
+@row(0, "nothing", Setup(keys=500, env={"FAULTS_ORDER": "key", "FAULTS_LANES": "4"}), smoke=True)
+def nothing(stage: Stage) -> None:
+    """Nothing goes wrong but the one record of a hundred that fails once; four lanes a partition, by key."""
+
+
+@row(3, "fetch-interrupted", Setup(env={"FAULTS_INTERRUPT": "1", "FAULTS_WORK": "0.003"}))
+def fetch_interrupted(stage: Stage) -> None:
+    """A signal handler raises in the middle of fetches, several times a second, in both bridges."""
+    with stage.fault("fetches interrupted"):
+        stage.wait(8)
+    found = sum(process.tail(10_000).count("fetch interrupted") for process in stage.bridges.values())
+    stage.figures["fetches interrupted"] = found
+    if found < 5 and "FAULTS_MUTATION" not in stage.rig.environment():
+        raise Failed(f"only {found} fetches were interrupted")
