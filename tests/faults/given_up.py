@@ -102,7 +102,7 @@ def judge_given_up(
     letters = rig.letters.read()
     wanted = {place: disposition for place, disposition in rig.bad.items() if lettered(place)}
     records = handled(runs, expected.links[-1])
-    report = Report({"records handled": records.total(), "dead letters": _counted(letters), **figures})
+    report = Report({"records handled": records.total(), "dead letters": counted(letters), **figures})
     report.violations += violations(runs, replace(expected, offsets=good))
     report.violations += wrong_letters(letters, wanted, rig.values, copies)
     report.violations += [
@@ -112,7 +112,8 @@ def judge_given_up(
     return report
 
 
-def _counted(letters: Iterable[Letter]) -> str:
+def counted(letters: Iterable[Letter]) -> str:
+    """How many there are of each disposition."""
     kinds = [letter.disposition for letter in letters]
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(sorted(kinds))) or "none"
 

@@ -11,6 +11,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from tests.faults import sums
 from tests.faults.checker import Partition, handled
 from tests.faults.history import Run
 
@@ -20,12 +21,14 @@ Place = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter: the record that it was, why it is here, and when it was written (wall clock, milliseconds)."""
+    """A dead letter: the record that it was, why it is here, when it was written (wall clock, milliseconds), and the
+    sum of what the record carried."""
 
     place: Place
     disposition: str
     value: bytes | None = None
     at_ms: int = 0
+    sum: int = 0
 
 
 class Letters:
@@ -76,10 +79,12 @@ class Letters:
 
 def _letter(message: Message) -> Letter:
     headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    about = {name: (value or b"").decode() for name, value in headers}
+    about = {name: (value or b"").decode() for name, value in headers if name.startswith(sums.ADDED)}
     topic, partition, offset = (about[f"__dlq.errors.{name}"] for name in ("topic", "partition", "offset"))
     place = (topic, int(partition), int(offset))
-    return Letter(place, about["lanebridge.disposition"], message.value(), message.timestamp()[1])
+    return Letter(
+        place, about["lanebridge.disposition"], message.value(), message.timestamp()[1], sums.of_letter(message)
+    )
 
 
 def wrong_letters(

@@ -1,3 +1,75 @@
-"""Rows of the matrix."""
+"""Rows of the matrix: what happens to workers, their processes, and what these may use."""
 
 from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+
+from tests.faults.cell import open_runs
+from tests.faults.history import Run
+from tests.faults.matrix import row
+from tests.faults.rig import Process
+from tests.faults.stage import Setup, Stage
+
+#: a worker is taken for lost after so many seconds
+LOST = "5"
+
+
+def _inside(stage: Stage, process: Process) -> list[Run]:
+    """The runs that are open in a worker."""
+    pids = {process.pid, *process.children()}
+    return [run for run in open_runs(stage.rig) if run.pid in pids]
+
+
+def _await_inside(stage: Stage, process: Process, link: str = "") -> None:
+    stage.rig.until(
+        lambda: any(link in ("", run.link) for run in _inside(stage, process)), 60, "a worker inside a link", step=0.01
+    )
+
+
+@row(6, "worker-kill", Setup(links=2, env={"BRIDGE_WORKER_TIMEOUT": LOST}), smoke=True)
+def worker_kill(stage: Stage) -> None:
+    """kill -9 of a worker and its pool in mid link, started again at once; three times."""
+    for _ in range(3):
+        number = stage.roll.randrange(len(stage.workers))
+        _await_inside(stage, stage.workers[number])
+        with stage.fault("worker killed"):
+            stage.kill_process(stage.workers[number])
+        stage.rig.supervise(stage.workers)
+        stage.wait(0.5, 2.0)
+    stage.await_progress("all partitions go on")
+
+
+@row(7, "pool-child-kill", Setup(links=2))
+def pool_child_kill(stage: Stage) -> None:
+    """kill -9 of single processes of the workers' pools in mid link, six times, each time another lane's."""
+    hit: set[tuple[str, int, int]] = set()
+    for _ in range(6):
+        stage.rig.until(lambda: _fresh(stage, hit), 60, "a link of another lane", step=0.01)
+        run = stage.roll.choice(_fresh(stage, hit) or open_runs(stage.rig))
+        hit.add(run.stream)
+        with stage.fault("pool process killed"):
+            _kill_child(stage, run)
+        stage.wait(0.2, 1.5)
+    stage.await_progress("all partitions go on")
+    _never_counted_as_failure(stage, hit)
+
+
+def _fresh(stage: Stage, hit: Iterable[tuple[str, int, int]]) -> list[Run]:
+    return [run for run in open_runs(stage.rig) if run.stream not in hit and run.pid not in stage.killed]
+
+
+def _kill_child(stage: Stage, run: Run) -> None:
+    stage.killed.add(run.pid)
+    stage.note("killed", who=f"a process of {run.worker}", pids=[run.pid])
+    os.kill(run.pid, signal.SIGKILL)
+
+
+def _never_counted_as_failure(stage: Stage, hit: Iterable[tuple[str, int, int]]) -> None:
+    """A lost process is told apart from a task's error."""
+    said = "".join(bridge.log.read_text(errors="replace") for bridge in stage.bridges.values())
+    lost = said.count("worker_lost")
+    stage.figures["losses that the bridges name"] = lost
+    if lost < len(set(hit)):
+        stage.violations.append(f"R11 signals: {len(set(hit))} processes killed, the bridges name {lost} losses")
