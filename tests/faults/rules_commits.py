@@ -58,6 +58,10 @@ class _Highest:
         found = bisect_left(self._times, at)
         return self._values[found - 1] if found else -1
 
+    def lowest_since(self, at: float) -> int:
+        """The lowest that it was from that time until now."""
+        return min([self.before(at), *self._values[bisect_left(self._times, at) :]])
+
 
 def backward(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
     """R3: a partition's committed offset never goes down, unless somebody moved it on purpose."""
@@ -81,7 +85,7 @@ def backward(history: History, claims: Claims, finished: Finished) -> Iterator[s
 
 
 def _fallen(tp: Partition, offset: int, at: float, highest: _Highest) -> Iterator[str]:
-    before = highest.before(at)
+    before = highest.lowest_since(at)
     if offset < before:
         yield f"R3 backward: {tp[0]}[{tp[1]}]: {offset} after {before} was committed before {at:.3f}"
 
