@@ -64,6 +64,8 @@ class Recorder:
             ef.Settle: self._settle,
             ef.Commit: self._commit,
             ef.Report: self._report,
+            ef.PauseFetching: lambda core, effect: self.write("paused", **_where(effect.tp)),
+            ef.ResumeFetching: lambda core, effect: self.write("resumed", **_where(effect.tp)),
         }
 
     def before(self, core: Core, event: ev.Event) -> Collection[str]:
