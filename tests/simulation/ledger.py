@@ -1,18 +1,17 @@
 """The ledger of the simulation: the model that the contract suite compares with the scripts, plus payloads as objects.
 
 `Ledger` adds what a simulation needs: which rule a partition follows, payloads without encoding, and outcomes as they
-are taken. Its subclasses at the end are the negative controls: a ledger that leaves one check out.
+are taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bridge.core.effects import Dispatch
 from bridge.entries import Failure, Outcome, Rejection
-from bridge.ledger.handle import Handle
-from bridge.ledger.ledger import ClaimAnswer, DispatchCommand
+from bridge.ledger.ledger import DispatchCommand
 from bridge.ledger.notices import Notice
 from bridge.records import Row, TopicPartition
 from tests.ledger.model import LedgerModel
@@ -90,45 +89,3 @@ class Ledger(LedgerModel):
             effect.judged,
         )
         return self.dispatch([command])[0]
-
-
-# --- negative controls ------------------------------------------------------------------------------------------------
-
-
-class NeverCompares(Ledger):
-    """Dispatch replaces whatever the lane holds."""
-
-    def _dispatch(self, command: DispatchCommand) -> str:
-        held = self._lane(command.tp, command.lane)
-        return super()._dispatch(replace(command, expect=held.seen))
-
-
-class ClaimsAnyLink(Ledger):
-    """A claim does not ask whether its chain and link are the current ones; every payload is still there."""
-
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        super().__init__(now_ms)
-        self._of_link: dict[tuple[str, int], bytes] = {}
-
-    def _dispatch(self, command: DispatchCommand) -> str:
-        self._of_link.setdefault((command.chain, 1), command.payload)
-        return super()._dispatch(command)
-
-    def advance(self, handle: Handle, nonce: str, payload: bytes | None) -> bool:
-        if payload is not None:
-            self._of_link.setdefault((handle.chain, handle.link + 1), payload)
-        return super().advance(handle, nonce, payload)
-
-    def claim(self, handle: Handle, worker: str, nonce: str) -> ClaimAnswer:
-        held = self._lane(handle.tp, handle.lane)
-        if not held.chain or held.is_at(handle.chain, handle.link):
-            return super().claim(handle, worker, nonce)
-        return ClaimAnswer(self._of_link.get((handle.chain, handle.link)), "")
-
-
-class ClaimsTwice(Ledger):
-    """A claim does not ask whether somebody else has claimed the link."""
-
-    def claim(self, handle: Handle, worker: str, nonce: str) -> ClaimAnswer:
-        self._lane(handle.tp, handle.lane).claim = None
-        return super().claim(handle, worker, nonce)
