@@ -189,6 +189,7 @@ class SimBridge(Client):
 
     def _give_up(self, effect: ef.GiveUp) -> None:
         self.gave_up = effect.text
+        self.end()
 
     _perform: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
         ef.AskKafka: Client._ask_kafka,

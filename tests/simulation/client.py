@@ -29,12 +29,13 @@ class Fetching:
 
 
 class Client(Process):
-    """`member`: the group still counts it in; `leaving`: it was told to stop; `closing`: it takes no partitions."""
+    """`member`: the group still counts it in; `leaving`: it was told to stop; `closing`: it takes no partitions;
+    `fenced`: another process has its place for good."""
 
     def __init__(self, world: World, name: str, rules: PipelineRules) -> None:
         super().__init__(world, name, rules)
         self.member, self.hold = True, False
-        self.leaving = self.closing = False
+        self.leaving = self.closing = self.fenced = False
         #: counts how often the group has counted it out
         self.generation = 0
         self.fetching: dict[TopicPartition, Fetching] = {}
@@ -51,7 +52,7 @@ class Client(Process):
 
     def era(self, tp: TopicPartition) -> int:
         """The era that what this process knows of the partition belongs to."""
-        return self._eras.get(tp, -1)
+        return self._eras.get(tp, self.world.truth.eras[tp])
 
     def kill(self) -> None:
         """kill -9."""
@@ -180,16 +181,41 @@ class Client(Process):
         """The oldest commit reaches the broker: commits go in order over one connection."""
         world = self.world
         effect, generation = self.commits_open.pop(0)
-        lost = world.chance("commit", 0.1) or not self.member or generation != self.generation
-        if not lost:
-            for tp, entry in effect.entries.items():
-                self._take(tp, entry)
-        if world.chance("commit", 0.01):
-            return  # no answer at all
-        again = lost or world.chance("commit", 0.05)
-        answer = ev.CommitAnswer.AGAIN if again else ev.CommitAnswer.OK
-        answers = {tp: (entry.serial, entry.offset, answer, "") for tp, entry in effect.entries.items()}
-        world.soon(lambda: self.deliver(ev.CommitAnswered(answers)))
+        if self.member and generation == self.generation and world.chance("fenced", 0.02):
+            self._fence()
+        lost = self.fenced or world.chance("commit", 0.1) or not self.member or generation != self.generation
+        some = world.chance("partial", 0.3)
+        answers = {}
+        for tp, entry in effect.entries.items():
+            answer = self._answer(tp, entry, lost=lost, some=some)
+            answers[tp] = (entry.serial, entry.offset, answer, answer.value)
+        if not world.chance("commit", 0.01):  # else nobody answers at all
+            late = world.draw("tardy").uniform(2.0, 100.0) if world.chance("tardy", 0.05) else world.latency()
+            world.after(late, lambda: self.deliver(ev.CommitAnswered(answers)))
+
+    def _answer(self, tp: TopicPartition, entry: ef.CommitEntry, *, lost: bool, some: bool) -> ev.CommitAnswer:
+        """What the broker does with one partition, and says. `some`: each of the commit has a fate of its own."""
+        world = self.world
+        fate = world.draw("partial").choice(("yes", "no", "unheard")) if some else "yes"
+        if not lost and fate != "no":
+            self._take(tp, entry)
+        if self.fenced:
+            return ev.CommitAnswer.FENCED
+        again = lost or fate != "yes" or world.chance("commit", 0.05)
+        return ev.CommitAnswer.AGAIN if again else ev.CommitAnswer.OK
+
+    def _fence(self) -> None:
+        """Another process has taken the place in the group; the client works no more, which ends this one soon."""
+        self.fenced = True
+        self.world.group.count_out(self)
+        self.world.after(self.world.draw("fenced").uniform(0.05, 5.0), lambda: self.when_running(self.end))
+
+    def end(self) -> None:
+        """The process ends with an error; another is started."""
+        if self.alive:
+            self.kill()
+            self.world.soon(lambda: self.world.group.count_out(self))
+            self.world.after(self.world.random.uniform(0.1, 5.0), self.world.group.start_bridge)
 
     def _take(self, tp: TopicPartition, entry: ef.CommitEntry) -> None:
         """The broker takes what is committed for one partition."""

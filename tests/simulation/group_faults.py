@@ -63,7 +63,7 @@ class GroupFaults:
         if self._world.group.closed:
             self._world.after(1.0, lambda: self._join_again(bridge))
         else:
-            bridge.member = bridge.alive
+            bridge.member = bridge.alive and not bridge.fenced
             bridge.generation += 1
 
     def pause(self) -> None:

@@ -34,9 +34,10 @@ def _mix(faults: str = "", **options: str | int | float) -> Mix:
     return Mix(frozenset(faults.split()), **options)  # type: ignore[arg-type]
 
 
-GROUP_FAULTS = "kill move freeze pause grow"
+GROUP_FAULTS = "kill leave move freeze pause grow"
 WORKER_FAULTS = "worker child taskfail unknown revoke"
 NOISE = "msgloss dup notice unsure lost commit"
+COMMIT_ERRORS = "commit partial fenced tardy"
 
 DISPOSED = "dead_letter skip hook stop"
 
@@ -79,6 +80,7 @@ MIXES = {
         f"declare poison reject unnamed rule unknown worker {GROUP_FAULTS} {NOISE}", attempts=2, policies=DISPOSED
     ),
     "resets": _mix("reset kill move notice taskfail"),
+    "commit errors": _mix(f"{COMMIT_ERRORS} kill leave move taskfail notice", partitions=4),
     "stops": _mix("leave move taskfail notice commit"),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
