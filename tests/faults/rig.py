@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from bridge.devstack import DevStack
 from tests.faults import history
 from tests.faults.checker import Expected, Partition
+from tests.faults.producing import Acknowledged
 
 #: lane queues of two workers that share all the work
 EVEN = ",".join(f"lane-{n}" for n in range(0, 16, 2))
@@ -184,11 +185,14 @@ class Rig:
         options = {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "linger.ms": 20, "log_level": 0}
         # without idempotence a retried batch may land behind its successor, and offsets would not follow the numbers
         producer = Producer({**options, "enable.idempotence": True})
+        acknowledged = Acknowledged(str(self.history)) if self.env.get("FAULTS_SUMS") else None
         for number, value in records:
             key = f"key-{number // self.partitions % keys}".encode() if keys else None
             while True:
                 try:
-                    producer.produce(topic or self.topic, value, key, partition=number % self.partitions)
+                    producer.produce(
+                        topic or self.topic, value, key, partition=number % self.partitions, on_delivery=acknowledged
+                    )
                     break
                 except BufferError:
                     producer.poll(0.1)
@@ -196,6 +200,8 @@ class Rig:
                 producer.poll(0)
         if producer.flush(60):
             raise Failed("the records could not be produced")
+        if acknowledged is not None:
+            acknowledged.write()
 
     def committed(self, group: str = "faults") -> dict[Partition, int]:
         """What the group has committed, asked by a client of its own."""

@@ -17,11 +17,18 @@ from typing import Self
 from bridge.devstack import DevStack
 from bridge.devstack.ports import fresh_port
 from tests.faults import history
-from tests.faults.cell import Report, judge
+from tests.faults.cell import Report
+from tests.faults.checker import handled
+from tests.faults.claims import Claims
+from tests.faults.history import read_history
 from tests.faults.rig import EVEN, ODD, Failed, Process, Rig
+from tests.faults.rules import violations
 from tests.faults.sampler import Sampler
 
 LINKS = ("link1", "link2", "link3")
+
+#: what a bridge takes before it holds a record, and buffer_bytes of the app
+MEMORY = 130 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,15 +140,22 @@ class Stage:
         report.violations += self.violations
         return report
 
-    def judge(self) -> Report:
-        """What was written down against the rules."""
-        expected = self.rig.expected(
-            LINKS[: self.setup.links],
+    def claims(self) -> Claims:
+        """What the rules hold this history to."""
+        return Claims(
+            links=LINKS[: self.setup.links],
             repeats=self.setup.repeats,
             overlaps=self.setup.overlaps,
-            killed=self.killed,
+            ends=self.rig.ends(),
+            memory=MEMORY,
         )
-        return judge(self.rig, expected, **self.figures)
+
+    def judge(self) -> Report:
+        """What was written down against the rules."""
+        claims, written = self.claims(), read_history(self.rig.history)
+        records = handled(written.runs, claims.links[-1])
+        figures = {"records handled": records.total(), "batches": len(written.runs), **self.figures}
+        return Report(figures, violations(written, claims))
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
