@@ -42,7 +42,7 @@ class SimBridge(Client):
                 world.faults.carry_out_late(world.random.choice((0.0, world.random.uniform(0.0, 8.0))), step)
                 return
             answer = step()
-            if answer is not None:
+            if answer is not None and not self.dies():
                 world.soon(lambda: self.deliver(answer))
 
         def send() -> None:
@@ -115,7 +115,8 @@ class SimBridge(Client):
                 self.deliver(ev.EffectFailed(effect, "the dead letter topic is away"))
                 return
             world.truth.letter(effect)
-            world.soon(lambda: self.when_running(acknowledged))
+            if not self.dies():
+                world.soon(lambda: self.when_running(acknowledged))
 
         def acknowledged() -> None:
             world.truth.written(effect, losses, era=era)
@@ -125,7 +126,8 @@ class SimBridge(Client):
             if world.redis_is_down:
                 self.deliver(ev.EffectFailed(effect, "the ledger is away"))
             elif world.ledger.dispose(effect.tp, effect.owner, effect.lane, effect.chain):
-                world.soon(lambda: self.when_running(produce))
+                if not self.dies():
+                    world.soon(lambda: self.when_running(produce))
             else:
                 answer = ev.DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=False)
                 world.soon(lambda: self.deliver(answer))

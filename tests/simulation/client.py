@@ -9,6 +9,7 @@ from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.commits import read_metadata
 from bridge.records import OFFSET, PipelineRules, TopicPartition
+from tests.simulation.mixes import SESSION
 from tests.simulation.process import Process
 
 if TYPE_CHECKING:
@@ -157,6 +158,17 @@ class Client(Process):
 
         self.when_running(go)
 
+    def dies(self) -> bool:
+        """kill -9 between two steps that belong together (fault `sore`); another is started."""
+        world = self.world
+        if not (self.alive and not self.frozen and world.chance("sore", 0.01)):
+            return False
+        world.say("", f"--- sore: {self.name}")
+        self.kill()
+        world.after(world.draw("sore").uniform(0.1, SESSION), lambda: world.group.count_out(self))
+        world.after(world.draw("sore").uniform(0.1, 5.0), world.group.start_bridge)
+        return True
+
     # --- questions and commits -------------------------------------------------------------------------------------
 
     def _ask_kafka(self, effect: ef.AskKafka) -> None:
@@ -172,6 +184,8 @@ class Client(Process):
         self.world.soon(lambda: self.when_running(ask))
 
     def _commit(self, effect: ef.Commit) -> None:
+        if self.dies():
+            return
         at = max(self.world.now + self.world.latency(), self.commits_done_at + 0.0001)
         self.commits_done_at = at
         self.commits_open.append((effect, self.generation))
@@ -189,7 +203,7 @@ class Client(Process):
         for tp, entry in effect.entries.items():
             answer = self._answer(tp, entry, lost=lost, some=some)
             answers[tp] = (entry.serial, entry.offset, answer, answer.value)
-        if not world.chance("commit", 0.01):  # else nobody answers at all
+        if not self.dies() and not world.chance("commit", 0.01):  # else nobody answers at all
             late = world.draw("tardy").uniform(2.0, 100.0) if world.chance("tardy", 0.05) else world.latency()
             world.after(late, lambda: self.deliver(ev.CommitAnswered(answers)))
 

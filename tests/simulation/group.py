@@ -94,3 +94,20 @@ class Group:
             self._world.after(0.1, lambda: self.give_after_commits(tp, last))
         else:
             self.give(tp)
+
+    def deal_after_commits(self, taken: list[tuple[SimBridge, tuple[TopicPartition, ...]]]) -> None:
+        """Everybody has given back what it had: it is dealt anew behind the last commits."""
+        if any(last.commits_open and last.is_able for last, _ in taken):
+            self._world.after(0.1, lambda: self.deal_after_commits(taken))
+            return
+        able, dealt = self.able, dict[str, list[TopicPartition]]()
+        for _, held in taken:
+            for tp in held:
+                if able:
+                    self.owners[tp] = target = self._world.random.choice(able)
+                    dealt.setdefault(target.name, []).append(tp)
+                else:
+                    self.give(tp)
+        for bridge in able:
+            if bridge.name in dealt:
+                bridge.deliver(ev.Assigned(tuple(dealt[bridge.name])))

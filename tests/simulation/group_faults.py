@@ -89,6 +89,41 @@ class GroupFaults:
         group.owners[tp] = None
         self._world.soon(lambda: group.give_after_commits(tp, owner))
 
+    def eager(self) -> None:
+        """All members that run give all their partitions back; when all have, everything is dealt anew."""
+        group, taken = self._world.group, []
+        for bridge in group.able:
+            held = tuple(tp for tp, owner in group.owners.items() if owner is bridge)
+            for tp in held:
+                bridge.fetching.pop(tp, None)
+                group.owners[tp] = None
+            if held:
+                bridge.deliver(ev.Revoked(held))
+                taken.append((bridge, held))
+        self._world.soon(lambda: group.deal_after_commits(taken))
+
+    def storm(self) -> None:
+        """For some seconds members come and go, by stop or by kill -9, and partitions move each time."""
+        world, draw = self._world, self._world.draw("storm")
+        self._blow(world.now + draw.uniform(4.0, 12.0))
+
+    def _blow(self, until: float) -> None:
+        world, group, draw = self._world, self._world.group, self._world.draw("storm")
+        able = group.able
+        if world.now > until or not world.has_faults:
+            for _ in range(world.mix.bridges - len(able)):
+                group.start_bridge()
+            return
+        if len(able) > 1 and draw.random() < 0.5:
+            bridge = draw.choice(able)
+            (bridge.leave if draw.random() < 0.6 else lambda: self._kill(bridge))()
+        elif len(able) < world.mix.bridges + 2:
+            group.start_bridge()
+        for tp, owner in list(group.owners.items()):
+            if owner is not None and owner.is_able and draw.random() < 0.4:
+                self._take(tp, owner)
+        world.after(draw.uniform(0.05, 0.5), lambda: self._blow(until))
+
     # --- operators -------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:

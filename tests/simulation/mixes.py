@@ -81,6 +81,8 @@ MIXES = {
     ),
     "resets": _mix("reset kill move notice taskfail"),
     "commit errors": _mix(f"{COMMIT_ERRORS} kill leave move taskfail notice", partitions=4),
+    "storms": _mix("storm eager taskfail notice commit", bridges=3, partitions=4),
+    "sore points": _mix("sore poison reject taskfail move notice", attempts=2, policies="dead_letter skip hook"),
     "stops": _mix("leave move taskfail notice commit"),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
@@ -108,4 +110,6 @@ EVERY = {
     "retention": 25.0,
     "reset": 30.0,
     "leave": 20.0,
+    "eager": 15.0,
+    "storm": 30.0,
 }

@@ -55,6 +55,8 @@ class Process:
         self.world.say(self.name, event)
         effects = self.core.handle(event, self.world.now)
         for effect in effects:
+            if not self.alive:
+                return
             self.world.say(self.name, effect)
             self._perform[type(effect)](self, effect)
         self.world.inspect(self)  # type: ignore[arg-type]
