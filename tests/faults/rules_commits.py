@@ -6,7 +6,7 @@ answered is surely later.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -54,13 +54,13 @@ class _Highest:
         self._values.append(value)
 
     def before(self, at: float) -> int:
-        """The highest value known before that time; -1 when there was none."""
-        found = bisect_left(self._times, at)
+        """The highest value known by that time; -1 when there was none."""
+        found = bisect_right(self._times, at)
         return self._values[found - 1] if found else -1
 
     def lowest_since(self, at: float) -> int:
         """The lowest that it was from that time until now."""
-        return min([self.before(at), *self._values[bisect_left(self._times, at) :]])
+        return min([self.before(at), *self._values[bisect_right(self._times, at) :]])
 
 
 def backward(history: History, claims: Claims, finished: Finished) -> Iterator[str]:

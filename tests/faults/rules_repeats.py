@@ -29,8 +29,6 @@ def repeated(history: History, claims: Claims, finished: Finished) -> Iterator[s
     found: dict[Place, Run] = {}
     for run in history.runs:
         chains.setdefault(run.chain, run.begin)
-        if run.link not in claims.links:
-            continue
         for offset in run.offsets:
             times = done.get((*run.tp, offset), ())
             before = bisect_left(times, run.begin)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.claims import Claims
 from tests.faults.events import (
+    Assigned,
     Exited,
     Health,
     Killed,
@@ -77,12 +78,47 @@ GIVEN_UP = with_bridge(
 GIVEN_UP_CLAIMS = replace(CLAIMS, letters={(*TP, 4)})
 SKIPPED = with_bridge(_without(GIVEN_UP, type(letters(0)), 4.4), Settled(4.4, BRIDGE, TP, 0, 5, (4,)))
 
-#: Redis was emptied at 6.6: what is not committed by then, the batch c (and b, before its commit), may run again
+#: a run with the record that was given up
+RESCUED = failed(replace(a_run((4, 5), 4.52, chain="b1"), end=4.55))
+
+#: Redis was emptied at 6.8: what is not committed by then, the batch c (and b, before its commit), may run again
 AGAIN = a_run(C, 7.2, chain="c2")
 FLUSHED = with_faults(with_runs(GOOD, AGAIN), RedisLost(6.8, STAGE, rolled_back=False))
 
 #: the worker was killed when the run of c had ended, nobody knows whether that was acknowledged
 KILLED = with_faults(with_runs(GOOD, replace(AGAIN, pid=WORKER + 7)), Killed(6.6, STAGE, "w", (WORKER,)))
+
+#: Redis was emptied when only the batch a was committed: b and c run again
+EMPTIED = with_faults(
+    with_runs(
+        replace(GOOD, bridges=[said for said in GOOD.bridges if not 4.9 < said.at < 5.2]),
+        a_run(B, 8.0, chain="b2"),
+        a_run(C, 9.0, chain="c2"),
+    ),
+    RedisLost(6.8, STAGE, rolled_back=False),
+)
+
+MOVED_BACK = with_faults(
+    with_samples(with_runs(GOOD, a_run(C, 10.0, chain="c2")), committed(6, 9.5)), Reset(9.0, STAGE, {TP: 6})
+)
+
+#: even offsets are in one lane, odd ones in another, which is slower
+TWO_LANES = replace(
+    GOOD,
+    runs=[
+        a_run((0, 2, 4, 6, 8), 2.0, chain="a"),
+        replace(a_run((1, 3), 2.1, chain="b"), lane=1),
+        replace(a_run((5, 7), 5.0, chain="c"), lane=1),
+    ],
+    bridges=[
+        *GOOD.bridges[:4],
+        replace(dispatched(range(0, 9, 2), 1.5, chain="a")),
+        replace(dispatched(range(1, 4, 2), 1.5, chain="b"), lane=1),
+        *commit(3, 3.0),
+        replace(dispatched(range(5, 8, 2), 3.5, chain="c"), lane=1),
+        *commit(9, 7.0),
+    ],
+)
 
 #: the run of b was so slow that another chain was made of its records while it ran
 SUPERSEDED = instead(
@@ -133,18 +169,25 @@ GOOD_ONES: Mapping[str, tuple[History, Claims]] = {
     ),
     "what a killed worker may have done runs again": (KILLED, CLAIMS),
     "a superseded run beside its successor": (SUPERSEDED, replace(CLAIMS, overlaps=1)),
-    "offsets moved back on purpose": (
-        with_faults(
-            with_samples(with_runs(GOOD, a_run(C, 10.0, chain="c2")), committed(6, 9.5), committed(9, 11.0)),
-            Reset(9.0, STAGE, {TP: 6}),
+    "offsets moved back on purpose": (with_samples(MOVED_BACK, committed(9, 11.0)), CLAIMS),
+    "offsets moved back on purpose, and Redis emptied": (
+        with_samples(
+            with_faults(with_runs(MOVED_BACK, a_run(C, 13.0, chain="c3")), RedisLost(11.0, STAGE, rolled_back=False)),
+            committed(9, 14.0),
         ),
         CLAIMS,
     ),
+    "all lost that was not committed": (EMPTIED, CLAIMS),
+    "two lanes": (TWO_LANES, CLAIMS),
+    "memory is not looked at": (GOOD, replace(CLAIMS, memory=None)),
     "an answer to the last commit that is heard late": (
         with_bridge(GOOD, *commit(9, 7.6, owner=OWNER + 1, pid=5)[1:], replace(commit(9, 7.0)[1], at=7.9)),
         CLAIMS,
     ),
-    "a fault, and on it goes": (with_faults(GOOD, fault(2.2, on=True), fault(3.0, on=False)), CLAIMS),
+    "a fault, and on it goes": (
+        with_faults(GOOD, fault(2.2, on=True), fault(3.0, on=False)),
+        replace(CLAIMS, liveness=2.0),
+    ),
     "a fault when all is done": (with_faults(GOOD, fault(7.2, on=True), fault(7.4, on=False)), CLAIMS),
     "a fault within another": (
         with_faults(GOOD, fault(2.2, on=True, name="long"), fault(2.3, on=True), fault(2.4, on=False)),
@@ -176,6 +219,10 @@ _MORE = {TP: {offset: 1000 + offset for offset in range(10)}}
 
 BAD: Mapping[str, tuple[History, Claims]] = {
     "R1 a record is lost": (replace(GOOD, produced=_MORE), CLAIMS),
+    "R1 a record is lost behind those that were deleted": (
+        replace(GOOD, produced=_MORE),
+        replace(CLAIMS, moved={TP: 9}),
+    ),
     "R1 a record is lost in one of the links": (
         instead(TWO_LINKS, "c", a_run((6, 7), 6.0, chain="c"), a_run(C, 6.5, chain="c", link="link2")),
         replace(CLAIMS, links=("link1", "link2")),
@@ -191,6 +238,10 @@ BAD: Mapping[str, tuple[History, Claims]] = {
     ),
     "R2 a commit before the end": (with_bridge(GOOD, *commit(9, 6.4)), CLAIMS),
     "R2 the broker knows a commit before the end": (with_samples(GOOD, committed(6, 4.2)), CLAIMS),
+    "R2 a commit before the last link has ended": (
+        with_bridge(TWO_LINKS, *commit(9, 6.55)),
+        replace(CLAIMS, links=("link1", "link2")),
+    ),
     "R2 a commit before the dead letter is acknowledged": (
         with_bridge(instead(GOOD, "b", failed(a_run(B, 4.0, chain="b"), 3, 4)), letters(5.2, 5)),
         replace(CLAIMS, letters={(*TP, 5)}),
@@ -198,6 +249,14 @@ BAD: Mapping[str, tuple[History, Claims]] = {
     "R3 a commit below one before": (with_bridge(GOOD, *commit(6, 7.3)), CLAIMS),
     "R3 the broker says less than before": (
         with_samples(GOOD, committed(6, 5.5), committed(3, 6.0)),
+        CLAIMS,
+    ),
+    "R3 the broker says less than it said": (
+        with_samples(
+            replace(GOOD, bridges=[said for said in GOOD.bridges if not 4.9 < said.at < 5.2]),
+            committed(6, 5.5),
+            committed(3, 6.0),
+        ),
         CLAIMS,
     ),
     "R4 a commit behind the revocation": (with_bridge(GOOD, *commit(9, 8.2)), CLAIMS),
@@ -226,6 +285,10 @@ BAD: Mapping[str, tuple[History, Claims]] = {
         CLAIMS,
     ),
     "R6 a start without a commit of its own": (with_bridge(GOOD, Start(7.5, 5, TP, 9)), CLAIMS),
+    "R6 a start with the commit of an earlier assignment": (
+        with_bridge(GOOD, Taken(7.3, BRIDGE, (TP,)), Assigned(7.4, BRIDGE, (TP,)), Start(7.5, BRIDGE, TP, 9)),
+        CLAIMS,
+    ),
     "R6 a lane goes back without a reason": (with_runs(GOOD, a_run(A, 7.2, chain="a2")), replace(CLAIMS, repeats=3)),
     "R6 a replay leaves records out": (
         with_faults(
@@ -240,12 +303,19 @@ BAD: Mapping[str, tuple[History, Claims]] = {
         replace(CLAIMS, links=("link1", "link2"), repeats=3),
     ),
     "R8 a finished record runs again": (with_runs(GOOD, AGAIN), CLAIMS),
-    "R8 a dead letter runs again": (
-        with_runs(GIVEN_UP, replace(a_run((4, 5), 4.52, chain="b1"), end=4.55)),
-        GIVEN_UP_CLAIMS,
-    ),
+    "R8 a dead letter runs again": (with_runs(GIVEN_UP, RESCUED), GIVEN_UP_CLAIMS),
+    "R8 a skipped record runs again": (with_runs(SKIPPED, RESCUED), replace(CLAIMS, skipped={(*TP, 4)})),
     "R8 Redis was emptied, but it was committed": (
-        with_faults(with_runs(GOOD, replace(AGAIN, begin=8.0, end=8.5)), RedisLost(7.6, STAGE, rolled_back=False)),
+        with_faults(with_runs(GOOD, a_run(C, 8.5, chain="c2")), RedisLost(7.2, STAGE, rolled_back=False)),
+        CLAIMS,
+    ),
+    "R8 Redis was emptied, but the broker knew it as committed": (
+        with_faults(
+            with_runs(
+                replace(GOOD, bridges=[*GOOD.bridges[:-2], *GOOD.bridges[-1:]]), replace(AGAIN, begin=9.0, end=9.5)
+            ),
+            RedisLost(7.6, STAGE, rolled_back=False),
+        ),
         CLAIMS,
     ),
     "R8 twice after Redis was emptied once": (
@@ -261,6 +331,10 @@ BAD: Mapping[str, tuple[History, Claims]] = {
     ),
     "R9 nothing goes on after a fault": (
         with_faults(GOOD, fault(2.2, on=True), fault(2.6, on=False)),
+        replace(CLAIMS, liveness=1.5),
+    ),
+    "R9 nothing goes on until the next fault": (
+        with_faults(GOOD, fault(2.2, on=True), fault(2.6, on=False), fault(4.3, on=True), fault(6.6, on=False)),
         replace(CLAIMS, liveness=1.5),
     ),
     "R10 too much memory": (with_samples(GOOD, Sample(3.0, STAGE, BRIDGE, 165 * 2**20)), CLAIMS),
