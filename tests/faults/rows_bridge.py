@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import time
 
 from tests.faults.cell import open_runs, require
+from tests.faults.history import Run
 from tests.faults.matrix import row
 from tests.faults.seen import await_shared, starts, told
 from tests.faults.stage import Setup, Stage
@@ -12,9 +14,9 @@ from tests.faults.stage import Setup, Stage
 #: a dead bridge is noticed after 3 s
 QUICK = {"BRIDGE_SESSION_TIMEOUT": "3", "BRIDGE_HEARTBEAT_INTERVAL": "0.5"}
 
-#: links of 1 to 2 s, or of 6 s: threads, because what sleeps needs no processor
+#: links of 1 to 2 s, and of 8 s: threads, because what sleeps needs no processor
 SLOW = {"FAULTS_SLEEP": "1", "FAULTS_WORK": "0.1", "FAULTS_FLAKY": "50"}
-SLOWER = {**QUICK, "FAULTS_SLEEP": "6", "FAULTS_WORK": "0", "FAULTS_FLAKY": "50"}
+SLOWER = {**QUICK, "FAULTS_SLEEP": "8", "FAULTS_WORK": "0", "FAULTS_FLAKY": "0"}
 
 
 def _kill_and_start(stage: Stage, times: int) -> None:
@@ -27,25 +29,25 @@ def _kill_and_start(stage: Stage, times: int) -> None:
     stage.await_progress("all partitions go on")
 
 
-@row(1, "bridge-kill", Setup(env=QUICK), smoke=True)
+@row(1, "bridge-kill", Setup(env=QUICK, records=10_000), smoke=True)
 def bridge_kill(stage: Stage) -> None:
     """kill -9 of a bridge at random, started again at once; five times."""
     _kill_and_start(stage, 5)
 
 
-@row(1, "bridge-kill-static", Setup(env=QUICK, is_static=True))
+@row(1, "bridge-kill-static", Setup(env=QUICK, records=10_000, is_static=True))
 def bridge_kill_static(stage: Stage) -> None:
     """The same with static members: the bridge comes back to its place in the group, nobody else takes it."""
     _kill_and_start(stage, 5)
 
 
-@row(1, "bridge-kill-links", Setup(env=QUICK, links=3, records=8_000))
+@row(1, "bridge-kill-links", Setup(env=QUICK, links=3, records=5_000))
 def bridge_kill_links(stage: Stage) -> None:
     """The same with chains of three links, so that most are between two links."""
     _kill_and_start(stage, 5)
 
 
-@row(1, "bridge-kill-both", Setup(env=QUICK))
+@row(1, "bridge-kill-both", Setup(env=QUICK, records=10_000))
 def bridge_kill_both(stage: Stage) -> None:
     """kill -9 of all bridges at the same moment, started again after up to 2 s; three times."""
     for _ in range(3):
@@ -64,7 +66,8 @@ def bridge_kill_both(stage: Stage) -> None:
 def bridge_stop_slow(stage: Stage) -> None:
     """SIGTERM to a bridge while links of 1 to 2 s run, started again when it has ended; four times."""
     for _ in range(4):
-        stage.wait(0.5, 2.5)
+        await_shared(stage)
+        stage.wait(0.0, 2.5)
         name = stage.any_bridge()
         with stage.fault("bridge stopped"):
             stage.terminate(name)
@@ -88,20 +91,24 @@ def bridge_stop_stuck(stage: Stage) -> None:
     the chains go on in the workers, and the next bridges take them over; twice."""
     outlived = 0
     for _ in range(2):
-        stage.rig.until(lambda: len(open_runs(stage.rig)) >= 8, 60, "links under way")
-        stage.wait(0.0, 2.0)
+        await_shared(stage)
+        stage.rig.until(lambda: len(_young_links(stage)) >= 4, 60, "links that have just begun")
         names = list(stage.bridges)
         with stage.fault("bridges stopped"):
-            for name in names:
-                stage.terminate(name)
+            for ending in [stage.ask_to_end(name, signal.SIGTERM) for name in names]:
+                stage.await_exit(ending)
             under_way = {run.chain for run in open_runs(stage.rig)}
             require(under_way, "no link ran on when all bridges had ended")
             outlived += len(under_way)
-            stage.wait(0.0, 5.0)
+            stage.wait(0.0, 10.0)
             for name in names:
                 stage.start_bridge(name)
         stage.await_progress("all partitions go on")
     stage.figures["chains that ran on without a bridge"] = outlived
+
+
+def _young_links(stage: Stage) -> list[Run]:
+    return [run for run in open_runs(stage.rig) if run.begin > time.monotonic() - 2.0]
 
 
 def _second_signal(stage: Stage, first: signal.Signals, second: signal.Signals) -> None:
@@ -119,13 +126,13 @@ def _second_signal(stage: Stage, first: signal.Signals, second: signal.Signals) 
     stage.await_progress("all partitions go on")
 
 
-@row(3, "bridge-stop-twice", Setup(env=QUICK))
+@row(3, "bridge-stop-twice", Setup(env=QUICK, records=10_000))
 def bridge_stop_twice(stage: Stage) -> None:
     """A second SIGTERM right after the first: the bridge ends at once, with 1 (0 when it was done by then)."""
     _second_signal(stage, signal.SIGTERM, signal.SIGTERM)
 
 
-@row(3, "bridge-interrupt-twice", Setup(env=QUICK))
+@row(3, "bridge-interrupt-twice", Setup(env=QUICK, records=10_000))
 def bridge_interrupt_twice(stage: Stage) -> None:
     """The same with Ctrl-C twice."""
     _second_signal(stage, signal.SIGINT, signal.SIGINT)
@@ -158,20 +165,20 @@ def _frozen_past(stage: Stage, longer: float) -> None:
 FROZEN = {**QUICK, "FAULTS_WORK": "0.01"}
 
 
-@row(4, "bridge-frozen", Setup(env=FROZEN), smoke=True)
+@row(4, "bridge-frozen", Setup(env=FROZEN, records=6_000), smoke=True)
 def bridge_frozen(stage: Stage) -> None:
     """SIGSTOP of a bridge for longer than its session, until another owns its partitions, then SIGCONT: a zombie that
     wakes up; three times."""
     _frozen_past(stage, 0.0)
 
 
-@row(4, "bridge-frozen-poll", Setup(env={**FROZEN, "BRIDGE_KAFKA_MAX_POLL_INTERVAL_MS": "4000"}))
+@row(4, "bridge-frozen-poll", Setup(env={**FROZEN, "BRIDGE_KAFKA_MAX_POLL_INTERVAL_MS": "4000"}, records=6_000))
 def bridge_frozen_poll(stage: Stage) -> None:
     """The same for longer than `max.poll.interval.ms` too."""
     _frozen_past(stage, 2.0)
 
 
-@row(5, "bridge-frozen-short", Setup(env=FROZEN | {"BRIDGE_SESSION_TIMEOUT": "10"}))
+@row(5, "bridge-frozen-short", Setup(env=FROZEN | {"BRIDGE_SESSION_TIMEOUT": "10"}, records=6_000))
 def bridge_frozen_short(stage: Stage) -> None:
     """SIGSTOP of a bridge for 1 to 4 s, shorter than its session of 10 s: no rebalance; four times."""
     await_shared(stage)
