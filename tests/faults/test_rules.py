@@ -19,6 +19,7 @@ from tests.faults.events import (
     Sample,
     Settled,
     Start,
+    Taken,
 )
 from tests.faults.history import History
 from tests.faults.rules import RULES, violations
