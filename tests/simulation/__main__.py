@@ -39,7 +39,7 @@ class Options:
     mix: str | None
     seed: int | None
     trace: bool
-    mutation: str
+    mutation: str | None
     without: tuple[str, ...]
     chaos: float | None
     bridges: int | None
@@ -64,7 +64,7 @@ class Options:
     def history(self, mix: str, seed: int) -> History:
         """One, with what was asked for."""
         kinds = frozenset(self.without)
-        return History(mix, seed, self.mutation, kinds, self.chaos, self.bridges, self.partitions)
+        return History(mix, seed, self.mutation or "", kinds, self.chaos, self.bridges, self.partitions)
 
     @property
     def is_whole(self) -> bool:
@@ -95,7 +95,7 @@ def _list(context: click.Context, parameter: click.Parameter, wanted: bool) -> N
 @click.option("--mix", type=click.Choice(list(MIXES)), help="Only this mix of faults.")
 @click.option("--seed", type=click.IntRange(0), help="The first seed; without --seeds the only one of each mix.")
 @click.option("--trace", is_flag=True, help="Print all that happens in one history.")
-@click.option("--mutation", default="", type=click.Choice(["", *MUTATIONS]), metavar="NAME", help="Put a defect in.")
+@click.option("--mutation", type=click.Choice(list(MUTATIONS)), metavar="NAME", help="Put a defect in.")
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="Name the mutations.")
 @click.option("--without", multiple=True, type=click.Choice(KINDS), metavar="KIND", help="Drop a kind of fault.")
 @click.option("--chaos", type=click.FloatRange(0), help="Virtual seconds with faults.")
