@@ -122,5 +122,6 @@ def _user_options(settings: ConsumerSettings) -> dict[str, object]:
 
 
 def _outside_the_group(settings: ConsumerSettings) -> dict[str, object]:
-    options = _user_options(settings)
-    return {name: value for name, value in options.items() if not name.startswith(("group.", "client.id"))}
+    # a poll interval is refused when it is shorter than a session, which these clients leave at its long default
+    members_only = ("group.", "client.id", "max.poll.interval.ms")
+    return {name: value for name, value in _user_options(settings).items() if not name.startswith(members_only)}

@@ -51,6 +51,14 @@ def test_the_client_takes_all_profiles(protocol: str) -> None:
     Admin(known).close()
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_poll_interval_as_short_as_the_session_is_taken_by_all_clients(protocol: str) -> None:
+    known = settings(group_protocol=protocol, max_poll_interval_ms=10_000)
+    for profile in (consumer_profile(known), onlooker_profile(known)):
+        Client(profile).close()
+    Admin(known).close()
+
+
 def test_options_of_the_user_win_except_those_that_the_bridge_owns() -> None:
     wanted = dict.fromkeys(OWNED_KAFKA_OPTIONS, "user") | {
         "fetch.wait.max.ms": 7,
