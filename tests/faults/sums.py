@@ -42,7 +42,8 @@ def of_record(record: Record) -> int:
 
 
 def of_message(message: Message) -> int:
-    """Of a message as a plain client has produced or read it."""
+    """Of a message as a plain client has read it. (What a delivery report tells has no headers: who produces takes
+    `digest` of what it has given.)"""
     return digest(message.timestamp()[1], message.key(), message.value(), _headers(message))
 
 
