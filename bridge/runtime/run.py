@@ -70,7 +70,8 @@ def bridge_id() -> str:
 
 
 def run(plan: Plan, *, until_idle: bool = False) -> int:
-    """Run the bridge until a signal, or until all work is done; returns the exit code.
+    """Run the bridge until a signal, or until all work is done; returns the exit code. SIGTERM and SIGINT are ignored
+    from then on: the process is meant to end with that code.
 
     Raises LanebridgeError when it cannot begin or go on (exit code 1).
     """
@@ -84,7 +85,8 @@ def run(plan: Plan, *, until_idle: bool = False) -> int:
         raise LanebridgeError(str(error)) from None
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # all is done, only the process's own end is left: a late second signal must not make it look killed
+            signal.signal(number, signal.SIG_IGN if ending.asked else handler)
 
 
 def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,3 +71,26 @@ def test_what_takes_too_long_is_not_waited_for(parts: Any) -> None:
     _finish(parts, 0.05)
 
     assert WRITTEN not in parts.handled
+
+
+#: a bridge that ends by SIGTERM, and gets a second one when it has ended in order
+_SIGNALLED_LATE = """
+import os, signal, sys
+from bridge.runtime import run
+def ended(plan, ending, *, until_idle):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return ending.code
+run._run = ended
+code = run.run(None)
+os.kill(os.getpid(), signal.{second})
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+def test_a_second_signal_does_not_change_the_exit_code_of_a_bridge_that_has_ended_in_order(second: str) -> None:
+    script = _SIGNALLED_LATE.format(second=second)
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
