@@ -68,6 +68,8 @@ def _kept(batch: Batch, offsets: list[int]) -> list[int]:
 
 def act(batch: Batch, record: Record) -> None:
     """Do what the record says."""
+    if record.data is None:  # a tombstone
+        return
     what = record.data.get("do")
     place = f"{record.topic}:{record.partition}:{record.offset}"
     if what is None or ("times" in record.data and tries(HISTORY, place) > record.data["times"]):

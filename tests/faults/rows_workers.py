@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterable
 
 from tests.faults.cell import open_runs
 from tests.faults.history import Run
 from tests.faults.matrix import row
-from tests.faults.rig import Process
+from tests.faults.rig import EVEN, Process
 from tests.faults.stage import Setup, Stage
 
 #: a worker is taken for lost after so many seconds
@@ -73,3 +74,33 @@ def _never_counted_as_failure(stage: Stage, hit: Iterable[tuple[str, int, int]])
     stage.figures["losses that the bridges name"] = lost
     if lost < len(set(hit)):
         stage.violations.append(f"R11 signals: {len(set(hit))} processes killed, the bridges name {lost} losses")
+
+
+# --- a worker that stands still ---------------------------------------------------------------------------------------
+
+#: while it stands still it may hold one link in each process of its pool; each may run beside the new attempt (P3)
+FROZEN = Setup(links=2, overlaps=2, env={"BRIDGE_WORKER_TIMEOUT": LOST, "FAULTS_SLEEP": "0.1"}, records=12_000)
+
+
+@row(9, "worker-frozen", FROZEN)
+def worker_frozen(stage: Stage) -> None:
+    """A worker and its pool stand still inside a first link of two until it is taken for lost and another one has gone
+    on; awake again, it changes nothing, and no second link of its chains starts."""
+    victim = stage.workers[0]
+    _await_inside(stage, victim, "link1")
+    with stage.fault("worker frozen"):
+        os.killpg(victim.pid, signal.SIGSTOP)
+        frozen = time.monotonic()
+        held = {run.chain for run in _inside(stage, victim) if run.link == "link1"}
+        streams = {run.stream for run in _inside(stage, victim)}
+        stage.start_worker("spare", EVEN)
+        stage.rig.until(lambda: streams <= _began_anew(stage, held, frozen), 60, "its lanes go on without it", step=0.2)
+        os.killpg(victim.pid, signal.SIGCONT)
+    stage.await_progress("all partitions go on")
+    late = {run.chain for run in stage.rig.runs() if run.link == "link2" and run.begin > frozen}
+    stage.figures["chains that it held"] = len(held)
+    stage.violations += [f"R7 overlap: the second link of the old chain {chain} started" for chain in held & late]
+
+
+def _began_anew(stage: Stage, held: Iterable[str], since: float) -> set[tuple[str, int, int]]:
+    return {run.stream for run in stage.rig.runs() if run.chain not in held and run.begin > since}
