@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: virtual seconds for which a bridge that is stopped waits for its last commit
 SHUTDOWN_TIMEOUT = 5.0
+#: virtual seconds between two looks at the ids of the topics
+TOPICS_INTERVAL = 5.0
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Client(Process):
         #: the era (`Truth.eras`) in which the broker has last taken a commit for the very log that there was
         self._eras: dict[TopicPartition, int] = {}
         self._polls = False
+        world.after(TOPICS_INTERVAL, self._look_at_topics)
 
     @property
     def is_able(self) -> bool:
@@ -182,6 +185,12 @@ class Client(Process):
             self.world.soon(lambda: self.deliver(answer))
 
         self.world.soon(lambda: self.when_running(ask))
+
+    def _look_at_topics(self) -> None:
+        if self.alive:
+            self.world.after(TOPICS_INTERVAL, self._look_at_topics)
+            if not self.frozen and self.core.partitions:
+                self.deliver(ev.TopicsSeen({tp.topic: self.world.kafka.topic_id for tp in self.core.partitions}))
 
     def _commit(self, effect: ef.Commit) -> None:
         if self.dies():

@@ -47,6 +47,19 @@ class Faults(GroupFaults):
         committed = self._world.kafka.committed.get(tp, (0, ""))[0]
         self._world.kafka.logs[tp].delete_below(committed + self._random.choice((0, 0, 3, 10)))
 
+    def recreate(self) -> None:
+        """The topic is deleted and created again, its log shorter or longer than it was; the group's offsets stay, or
+        are gone with it."""
+        world, draw = self._world, self._world.draw("recreate")
+        world.kafka.creations += 1
+        stay = draw.random() < 0.5
+        for tp in world.kafka.logs:
+            world.kafka.create(tp)
+            if not stay:
+                world.kafka.committed.pop(tp, None)
+            world.truth.recreated(tp)
+            world.produce(tp, draw.choice((0, draw.randint(1, 10), draw.randint(10, 60))))
+
     # --- workers ---------------------------------------------------------------------------------------------------
 
     def worker(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
+from bridge.core.commits import read_metadata
 from bridge.core.effects import CommitEntry
 from bridge.records import Row, TopicPartition
 
@@ -17,7 +18,7 @@ class Log:
     offsets: list[int] = field(default_factory=list)
     start: int = 0
     end: int = 0
-    topic_id: str = "id-1"
+    topic_id: str = ""
 
     def append(self, key: bytes | None, value: bytes, *, gap: int = 0) -> None:
         """One record, behind a gap of `gap` offsets."""
@@ -46,6 +47,23 @@ class Kafka:
 
     logs: dict[TopicPartition, Log] = field(default_factory=dict)
     committed: dict[TopicPartition, tuple[int, str]] = field(default_factory=dict)
+    #: how often the topic was created
+    creations: int = 1
+
+    @property
+    def topic_id(self) -> str:
+        """The id that the topic has now."""
+        return f"id-{self.creations}"
+
+    def create(self, tp: TopicPartition) -> None:
+        """The partition is there, and empty."""
+        self.logs[tp] = Log(topic_id=self.topic_id)
+
+    def reached(self, tp: TopicPartition) -> int:
+        """The committed offset; -1 when there is none, or it is one of a topic that was deleted since."""
+        offset, text = self.committed.get(tp, (-1, ""))
+        metadata = read_metadata(text)
+        return offset if metadata is None or metadata.topic_id == self.logs[tp].topic_id else -1
 
     def commit(self, tp: TopicPartition, entry: CommitEntry) -> None:
         """The broker takes it, backwards too."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from bridge.core.commits import read_metadata
 from bridge.core.effects import CommitEntry, Dispatch, Settle, WriteDeadLetters
 from bridge.core.lanes import lane_count, lane_of
-from bridge.entries import Outcome, Owner
+from bridge.entries import Outcome, Owner, link_id
 from bridge.records import OFFSET, Row, TopicPartition
 from tests.simulation.kafka import Kafka
 from tests.simulation.ledger import Ledger
@@ -67,6 +67,8 @@ class Truth:
     losses: int = 0
     #: per partition, how often what is finished began anew: an operator moved the offset, or the topic is another one
     eras: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
+    #: when each link that was revoked was revoked first
+    terminated: dict[str, float] = field(default_factory=dict)
     skipped: int = 0
     max_running: int = 0
     _open: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
@@ -254,6 +256,19 @@ class Truth:
             self.ran[tp, link] = {each for each in self.ran[tp, link] if each < offset}
         self._open[tp] = 0
 
+    def recreated(self, tp: TopicPartition) -> None:
+        """The topic was deleted and created again: nothing of it is finished, nothing has run."""
+        self.reset(tp, 0)
+        self._lanes = {place: seen for place, seen in self._lanes.items() if place[0] != tp}
+        self.letters = Counter({key: count for key, count in self.letters.items() if key[0] != tp})
+
+    def cleared(self, tp: TopicPartition, now: float) -> None:
+        """The ledger has forgotten the partition: what was told to end, and had the time to, is excused."""
+        for execution in self.claimed:
+            told_at = self.terminated.get(link_id(execution.chain, execution.link), now)
+            if execution.place[0] == tp and now - told_at >= 4.9:
+                execution.excused = True
+
     def redis_lost(self) -> None:
         """Redis was emptied or rolled back to an older state."""
         self.losses += 1
@@ -261,19 +276,21 @@ class Truth:
         for execution in self.claimed:
             execution.excused = True
         for tp, done in self.finished.items():
-            committed = self.kafka.committed.get(tp, (0, ""))[0]
+            committed = self.kafka.reached(tp)
             self.may_repeat[tp].update(offset for offset in done if offset >= committed)
         self.current = {self.place(tp, lane): chain for (tp, lane), chain in in_flight.items()}
         self.old_chains.update(in_flight.values())
 
     def committed(self, tp: TopicPartition, entry: CommitEntry) -> None:
         """The broker has taken a commit."""
-        before, text = self.kafka.committed.get(tp, (0, ""))
-        if entry.offset < before:
-            raise Violation(f"P1: {tp} committed {entry.offset} after {before}")
+        _, text = self.kafka.committed.get(tp, (0, ""))
         old, new = read_metadata(text), read_metadata(entry.metadata)
-        if old is not None and (new is None or new.owner < old.owner):
+        if new is None or (old is not None and new.owner < old.owner):
             raise Violation(f"P9: {tp} committed by {new}, {old} had committed before")
+        if new.topic_id != self.kafka.logs[tp].topic_id:
+            return  # the topic was created again, this owner does not know yet: its successors see another id
+        if entry.offset < (before := self.kafka.reached(tp)):
+            raise Violation(f"P1: {tp} committed {entry.offset} after {before}")
         self.below(tp, entry.offset, "committed")
 
     def below(self, tp: TopicPartition, offset: int, what: str) -> None:

@@ -21,7 +21,7 @@ from tests.simulation.bridges import SimBridge
 from tests.simulation.faults import Faults
 from tests.simulation.group import Group
 from tests.simulation.inspection import inspect
-from tests.simulation.kafka import Kafka, Log
+from tests.simulation.kafka import Kafka
 from tests.simulation.ledger import Ledger
 from tests.simulation.mixes import MIXES, Mix
 from tests.simulation.truth import Truth, Violation
@@ -141,7 +141,7 @@ class World:
     def is_done(self) -> bool:
         """Everything is finished and committed, but for what stands behind a stopped lane."""
         return all(
-            self._is_at_its_end(tp, self.kafka.committed.get(tp, (-1, ""))[0])
+            self._is_at_its_end(tp, self.kafka.reached(tp))
             and all(self._is_blocked(tp, row[0]) for row in log.read(self.truth.first_open(tp), len(log.rows)))
             for tp, log in self.kafka.logs.items()
         )
@@ -201,17 +201,18 @@ class World:
 
     def add_partition(self, tp: TopicPartition) -> None:
         """The topic has this partition from now on."""
-        self.kafka.logs[tp] = Log()
+        self.kafka.create(tp)
         self.group.owners[tp] = None
         if "poison" in self.mix.faults and self.random.random() < 0.8:
             self.poison.update((tp, offset) for offset in range(20, 40))
         if "reject" in self.mix.faults and self.random.random() < 0.8:
             self.rejecting[tp] = 20
-        self._produce(tp, self.random.randint(0, 30))
+        self.produce(tp, self.random.randint(0, 30))
         self._produce_later(tp)
         self.group.give(tp)
 
-    def _produce(self, tp: TopicPartition, count: int) -> None:
+    def produce(self, tp: TopicPartition, count: int) -> None:
+        """So many records more."""
         log, draw = self.kafka.logs[tp], self.random
         for _ in range(count):
             key = draw.choice((None, b"a", b"b", b"c", b"g", b"h"))  # two for each of three lanes
@@ -225,7 +226,7 @@ class World:
     def _produce_later(self, tp: TopicPartition) -> None:
         def produce() -> None:
             if len(self.kafka.logs[tp].rows) < 80:
-                self._produce(tp, self.random.randint(1, 12))
+                self.produce(tp, self.random.randint(1, 12))
             if self.now < self.faults_until - 10:
                 self._produce_later(tp)
 
@@ -268,6 +269,7 @@ class World:
     def terminate(self, link: str) -> None:
         """Revoke, terminate: the worker that runs the link kills its child, the others forget it."""
         self.revoked.add(link)
+        self.truth.terminated.setdefault(link, self.now)
         for worker in self.workers:
             if worker.job is not None and worker.job.message.id == link and self.pool == "prefork":
                 job = worker.job
