@@ -96,7 +96,7 @@ class CommitOk(Said):
 
 @dataclass(frozen=True, slots=True)
 class Other(Said):
-    """What no rule asks about: started, ended, refused, outcome, report, commit_err."""
+    """What no rule asks about: started, ended, refused, outcome, report, commit_err, paused, resumed."""
 
     name: str
     about: Line
@@ -126,6 +126,14 @@ class Reset(Said):
     """Somebody has moved the group's offsets on purpose."""
 
     offsets: Mapping[Partition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone(Said):
+    """The log has lost these records, by its own rules or by order: nobody asks for them."""
+
+    tp: Partition
+    offsets: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +231,7 @@ BRIDGE: dict[str, Reader] = {
     "commit_try": lambda said, line: CommitTry(*said, _tries(line["entries"])),
     "commit_ok": lambda said, line: CommitOk(*said, _answers(line["entries"])),
     **dict.fromkeys(
-        ("started", "ended", "refused", "outcome", "report", "commit_err"),
+        ("started", "ended", "refused", "outcome", "report", "commit_err", "paused", "resumed"),
         lambda said, line: Other(*said, line["event"], line),
     ),
 }
@@ -233,6 +241,7 @@ INJECTOR: dict[str, Reader] = {
     "fault_off": lambda said, line: Fault(*said, line["fault"], False),
     "killed": lambda said, line: Killed(*said, line["who"], tuple(line["pids"])),
     "reset": lambda said, line: Reset(*said, _offsets(line)),
+    "gone": lambda said, line: Gone(*said, _tp(line), tuple(unpack(line["offsets"]))),
     "empty": lambda said, line: RedisLost(*said, rolled_back=False),
     "rolled_back": lambda said, line: RedisLost(*said, rolled_back=True),
 }

@@ -1,7 +1,7 @@
 """When each record of a history was finished, and since when all records below an offset are.
 
 Finished: a run of the last link succeeded with it, its dead letter was acknowledged, it was skipped and settled, or
-nobody asks for it (below a deliberate move of the group's offsets).
+nobody asks for it (gone from the log, or below a deliberate move of the group's offsets).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from tests.faults.claims import Claims
-from tests.faults.events import Dispatched, Letters, Reset, Settled
+from tests.faults.events import Dispatched, Gone, Letters, Reset, Settled
 from tests.faults.history import History
 from tests.faults.places import Partition, Place, Stream
 
@@ -68,6 +68,11 @@ class Finished:
             if isinstance(said, Reset):
                 for tp, upto in said.offsets.items():
                     self._pass(tp, existing.get(tp, ()), upto, said.at)
+            elif isinstance(said, Gone):
+                self.disposed.update({(*said.tp, offset): -NEVER for offset in said.offsets})
+        self._give_up(history)
+
+    def _give_up(self, history: History) -> None:
         for said in history.bridges:
             if isinstance(said, Letters):
                 for place in said.places:

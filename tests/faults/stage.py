@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -37,7 +37,8 @@ class Setup:
     the Redis; `begins_when`: so many lines of history are written when the row begins; `idle`: seconds within which all
     must be finished afterwards. `repeats` and `overlaps` are what the rules allow at most, and `killed_links`: links
     that a kill cut off may have succeeded without anybody knowing. `is_static`: each bridge has a place of its own in
-    the group, under its name."""
+    the group, under its name. `liveness`: seconds until something is finished after a fault; `blocks`: the faults
+    during which a bridge must say that it is not ready."""
 
     app: str = "tests.faults.app"
     partitions: int = 12
@@ -55,6 +56,8 @@ class Setup:
     repeats: int = 0
     overlaps: int = 0
     is_static: bool = False
+    liveness: float = 30.0
+    blocks: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,8 @@ class Stage:
             overlaps=self.setup.overlaps,
             ends=self.rig.ends(),
             memory=MEMORY,
+            liveness=self.setup.liveness,
+            blocks=self.setup.blocks,
         )
 
     def judge(self) -> Report:
