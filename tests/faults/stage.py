@@ -151,6 +151,7 @@ class Stage:
             overlaps=self.setup.overlaps,
             ends=self.rig.ends(),
             memory=MEMORY,
+            exits=self.exits,
             liveness=self.setup.liveness,
             blocks=self.setup.blocks,
         )
