@@ -97,7 +97,7 @@ class Group:
 
     def deal_after_commits(self, taken: list[tuple[SimBridge, tuple[TopicPartition, ...]]]) -> None:
         """Everybody has given back what it had: it is dealt anew behind the last commits."""
-        if any(last.commits_open and last.is_able for last, _ in taken):
+        if any(last.commits_open and last.alive and last.member for last, _ in taken):
             self._world.after(0.1, lambda: self.deal_after_commits(taken))
             return
         able, dealt = self.able, dict[str, list[TopicPartition]]()
