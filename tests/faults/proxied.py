@@ -15,6 +15,7 @@ from types import TracebackType
 
 from bridge.devstack.kafka import KafkaServer
 from bridge.devstack.ports import LOOPBACK, fresh_port
+from bridge.devstack.server import Server
 from tests.faults.proxy import Proxy
 from tests.faults.rig import Process
 from tests.faults.servers import Servers
@@ -73,20 +74,32 @@ class ProxiedStage(Stage):
 
     def __init__(self, setup: Setup, seed: int) -> None:
         super().__init__(setup, seed)
+        self._redis_port: int | None = None
         self._ways: dict[str, Proxy] = {}
-        self._proxies = ExitStack()
+        self._servers = ExitStack()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._proxies:
+        with self._servers:
             super().__exit__(kind, error, trace)
 
     def redis_way(self, name: str) -> Proxy:
         """The network between this bridge or worker and Redis."""
         if name not in self._ways:
-            self._ways[name] = self._proxies.enter_context(Proxy(self.rig.stack.redis.port))
+            self._ways[name] = self._servers.enter_context(Proxy(self._redis_port or self.rig.stack.redis.port))
         return self._ways[name]
+
+    def move_redis(self, port: int) -> None:
+        """From now on all ways lead to this Redis; what is open is reset."""
+        self._redis_port = port
+        for way in self._ways.values():
+            way.target_port = port
+            way.reset()
+
+    def keep(self, server: Server) -> None:
+        """Start a server that lives until all processes have ended."""
+        self._servers.enter_context(server)
 
     def kafka_way(self, name: str) -> Proxy:
         """The network between this bridge and Kafka; the setup's servers must have a ProxiedKafka."""

@@ -256,12 +256,15 @@ class Stage:
         before = self.rig.lines()
         self.rig.until(lambda: self.rig.lines() >= before + more, timeout, "work under way")
 
-    def await_progress(self, what: str, timeout: float = 45.0) -> float:
+    def await_progress(self, what: str, timeout: float = 45.0, *, supervised: bool = False) -> float:
         """Wait until every partition with work left has ended a run since now; the seconds that took, also kept as a
-        figure: the longest of all calls."""
+        figure: the longest of all calls. `supervised`: workers that have ended are started again meanwhile."""
         began = time.monotonic()
         behind = self._behind()
-        self.rig.until(lambda: not behind - self._moved_since(began), timeout, what, step=0.3)
+        workers = self.workers if supervised else []
+        self.rig.until(
+            lambda: self.rig.supervise(workers) and not behind - self._moved_since(began), timeout, what, step=0.3
+        )
         seconds = round(time.monotonic() - began, 1)
         longest = self.figures.get("longest recovery (s)", 0.0)
         assert isinstance(longest, float)
