@@ -58,7 +58,7 @@ class Options:
         """The first seed of every mix, then the second of every mix, and so on."""
         dealt = (self.history(mix, seed) for seed in count(self.seed or 0) for mix in self.mixes)
         if self.hours is not None:
-            return _for_so_long(dealt, self.hours * 3600)
+            return for_so_long(dealt, self.hours * 3600)
         return islice(dealt, self.seeds or (SEEDS if self.seed is None else len(self.mixes)))
 
     def history(self, mix: str, seed: int) -> History:
@@ -73,8 +73,8 @@ class Options:
         return not (self.mix or self.mutation or is_smaller)
 
 
-def _for_so_long(histories: Iterator[History], seconds: float) -> Iterator[History]:
-    """The clock starts with the first: the processes are there then."""
+def for_so_long(histories: Iterator[History], seconds: float) -> Iterator[History]:
+    """These, until the time since the first is over."""
     deadline = time.monotonic() + seconds
     for history in histories:
         yield history

@@ -7,7 +7,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.simulation import __main__ as command
+from tests.simulation.history import History
 from tests.simulation.mixes import MIXES
 from tests.simulation.mutations import MUTATIONS
 from tests.waiting import wait_until
@@ -87,12 +90,17 @@ def test_hours_and_seeds_exclude_each_other() -> None:
     assert simulate("--hours", "1", "--seeds", "3").returncode == 2
 
 
-def test_hours_go_on_with_new_seeds_until_the_time_is_over() -> None:
-    done = simulate("--hours", "0.0008", "--mix", "calm", "--jobs", "2")
+def test_hours_may_be_fractions() -> None:
+    done = simulate("--hours", "0.0002", "--mix", "calm", "--jobs", "2")
     assert done.returncode == 0
-    found = re.search(r"^([\d,]+) seeds, ", done.stdout, re.MULTILINE)
-    assert found is not None
-    assert int(found[1].replace(",", "")) > 2
+    assert re.search(r"^[\d,]+ seeds, ", done.stdout, re.MULTILINE)
+
+
+def test_hours_go_on_with_new_seeds_until_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count(100.0, 25.0)
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    histories = command.for_so_long((History("calm", seed) for seed in count()), 90.0)
+    assert [history.seed for history in histories] == [0, 1, 2, 3]
 
 
 def test_a_kind_of_fault_can_be_left_out_of_all_mixes() -> None:
