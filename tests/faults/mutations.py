@@ -8,12 +8,17 @@ the scripts are changed in their text, which makes them other scripts for Redis.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha1
 
 from bridge.ledger import script
 from bridge.runtime.loop import Loop
 from tests.simulation import mutations as simulated
+
+
+#: the patches that are in force; one that nobody holds is undone at once
+_held = ExitStack()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ def apply(name: str) -> None:
 def _of_the_core(name: str, *cells: str) -> Mutation:
     """A defect that the simulation knows, in a real bridge."""
     defect = simulated.MUTATIONS[name]
-    return Mutation(defect.what, cells, lambda: defect.patch().__enter__())
+    return Mutation(defect.what, cells, lambda: _held.enter_context(defect.patch()))
 
 
 def _of_a_script(what: str, name: str, old: str, new: str, *cells: str) -> Mutation:
