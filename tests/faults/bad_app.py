@@ -1,10 +1,11 @@
 """The app of the cells about failures. A record's value is JSON; `do` says what the first link does with it: `raise`
-(and name it), `unnamed` (fail the whole batch), `reject`, `exit` (the process) or `hang`, after `after` seconds, only
-the first `times` times if that is there. `verdict` is what the on_failed task says of it, after `ponder` seconds.
+(and name it), `unnamed` (fail the whole batch), `rude` (so with an exception that has no words), `reject`, `exit` (the
+process) or `hang`, after `after` seconds, only the first `times` times if that is there. `verdict` is what the
+on_failed task says of it, after `ponder` seconds.
 
 FAULTS_HISTORY, FAULTS_LINKS, FAULTS_SLEEP, FAULTS_WORK, FAULTS_BATCH, FAULTS_ORDER, FAULTS_LANES, FAULTS_MUTATION as
 in app.py; FAULTS_DATABASE: host:port that every link connects to; FAULTS_HARD, FAULTS_SOFT: the first link's time
-limits; FAULTS_CODE=old: there is no second link yet.
+limits; FAULTS_CODE=old: there is no second link yet; FAULTS_RAISES=1: every callback raises at times (raising.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from celery import Celery
 
 from bridge import Batch, BatchTask, Bridge, Record, RecordFailed, Retry
-from tests.faults import history, mutations
+from tests.faults import history, mutations, raising
 from tests.faults.acting import share, tries
 
 HISTORY = os.environ.get("FAULTS_HISTORY", "")
@@ -29,11 +30,14 @@ IS_OLD = os.environ.get("FAULTS_CODE") == "old"
 HAS_TWO_LINKS = os.environ.get("FAULTS_LINKS") == "2" and not IS_OLD
 HAS_HOOK = "FAULTS_ON_FAILED" in os.environ
 ORDER: Literal["partition", "key"] = "key" if os.environ.get("FAULTS_ORDER") == "key" else "partition"
+RAISES = os.environ.get("FAULTS_RAISES") == "1"
 
 mutations.apply(os.environ.get("FAULTS_MUTATION", ""))
 app = Celery("bad", broker=os.environ.get("CELERY_BROKER_URL", "redis://localhost:6379/0"))
 app.conf.broker_connection_retry_on_startup = True
 bridge = Bridge(app, group_id="faults")
+if RAISES:
+    raising.connect()
 
 
 def _seconds(name: str) -> float | None:
@@ -79,6 +83,8 @@ def act(batch: Batch, record: Record) -> None:
         raise RecordFailed(record, ValueError("no good"))
     if what == "unnamed":
         raise ValueError("one of them is no good")
+    if what == "rude":
+        raise raising.Rude
     if what == "reject":
         batch.fail(record, "not wanted")
     if what == "exit":
@@ -128,7 +134,8 @@ bridge.pipeline(
     ),
     order_by=ORDER,
     lanes=int(os.environ.get("FAULTS_LANES", "8")),
-    decode="json",
+    decode=raising.decode if RAISES else "json",
+    close_batch=raising.close_batch if RAISES else None,
     link_timeout=float(os.environ.get("FAULTS_LINK_TIMEOUT", "300")),
     **(
         {"on_failed": decide.s()}

@@ -5,22 +5,20 @@ The usual load here too: one record of a hundred fails its batch once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from types import MappingProxyType
 
 from bridge.devstack import DevStack
-from tests.faults import history
 from tests.faults.cell import Report
-from tests.faults.checker import handled
 from tests.faults.claims import Claims
 from tests.faults.given_up import BadRig, counted
 from tests.faults.letters import Place, wrong_letters
 from tests.faults.rig import Rig
-from tests.faults.rules import violations
-from tests.faults.stage import LINKS, Setup, Stage
+from tests.faults.stage import Setup, Stage
 
 #: what is wrong with the records at these places: partition, offset
 Scattered = dict[tuple[int, int], Mapping[str, object]]
@@ -29,14 +27,12 @@ ONCE: Mapping[str, object] = MappingProxyType({"do": "unnamed", "times": 1})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadSetup(Setup):
-    """`bad` draws the bad records; `flaky`: of so many offsets one fails its batch once, 0 for none; `copies`: so
-    many times more than once a letter may be there."""
+    """`bad` draws the bad records; `flaky`: of so many offsets one fails its batch once, 0 for none."""
 
     app: str = "tests.faults.bad_app"
     records: int = 9_600
     bad: Callable[[Random], Scattered] = lambda roll: {}
     flaky: int = 100
-    copies: int = 0
 
 
 class BadStage(Stage):
@@ -66,24 +62,19 @@ class BadStage(Stage):
         offsets = range(0, self.setup.records // self.setup.partitions, self.setup.flaky)
         return {(partition, offset): ONCE for partition in range(self.setup.partitions) for offset in offsets}
 
+    def claims(self) -> Claims:
+        """All bad records are given up."""
+        return replace(super().claims(), letters=set(self.rig.bad))
+
     def judge(self) -> Report:
         """The rules, and what kind of dead letter each bad record became."""
         letters = self.rig.letters.read()
         for letter in letters:
             topic, partition, offset = letter.place
             self.note("letter", topic=topic, partition=partition, offset=offset, sum=letter.sum)
-        runs = self.rig.runs()
-        claims = Claims(
-            links=LINKS[: self.setup.links],
-            repeats=self.setup.repeats,
-            overlaps=self.setup.overlaps,
-            letters=set(self.rig.bad),
-            ends=self.rig.ends(),
-        )
-        report = Report({"records handled": handled(runs, claims.links[-1]).total(), "dead letters": counted(letters)})
-        report.figures.update(self.figures)
-        report.violations += violations(history.read_history(self.rig.history), claims)
-        report.violations += wrong_letters(letters, self.rig.bad, self.rig.values, self.setup.copies)
+        report = super().judge()
+        report.figures["dead letters"] = counted(letters)
+        report.violations += wrong_letters(letters, self.rig.bad, self.rig.values)
         return report
 
     def places(self) -> list[Place]:
@@ -105,3 +96,20 @@ class BadStage(Stage):
             return all(committed[tp] >= end for tp, end in ends.items() if tp[1] not in sick)
 
         self.rig.until(finished, timeout, what, step=0.3)
+
+    def check_neighbours(self) -> None:
+        """While a bad record was dealt with, from its first run to its dead letter, every other lane has moved, unless
+        it had nothing left."""
+        runs = self.rig.runs()
+        given_up = {each.place: monotonic(each.at_ms) for each in self.rig.letters.read()}
+        for place in self.places():
+            own = next(run for run in runs if run.tp == place[:2] and place[2] in run.offsets)
+            later = [run for run in runs if run.stream != own.stream and run.ended and run.ended > own.begin]
+            moved = {run.stream for run in later if (run.ended or 0.0) < given_up[place]}
+            if still := {run.stream for run in later} - moved:
+                self.violations.append(f"R9 progress: {len(still)} lanes stood still while {place} was dealt with")
+
+
+def monotonic(at_ms: int) -> float:
+    """A time of a Kafka timestamp as CLOCK_MONOTONIC has it, in seconds."""
+    return at_ms / 1000 - time.time() + time.monotonic()

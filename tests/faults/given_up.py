@@ -25,6 +25,7 @@ GOOD: Mapping[str, object] = {}
 DISPOSITIONS = {
     "raise": "exhausted",
     "unnamed": "exhausted",
+    "rude": "exhausted",
     "reject": "rejected",
     "exit": "worker_lost",
     "hang": "timeout",

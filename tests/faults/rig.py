@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -270,6 +270,10 @@ class Rig:
                 workers[number] = again = self._start(name, worker.command, worker.own_env)
                 again.name = worker.name
         return True
+
+    def limited(self, name: str, command: Sequence[str], limits: str, **env: str) -> Process:
+        """A command from a shell that has set `limits` (ulimit) before."""
+        return self._start(name, ["sh", "-c", f'{limits} && exec "$@"', "sh", *command], env)
 
     def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> Process:
         process = Process(name, command, self.environment(**env), self.directory)

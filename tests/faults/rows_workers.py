@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -104,3 +105,61 @@ def worker_frozen(stage: Stage) -> None:
 
 def _began_anew(stage: Stage, held: Iterable[str], since: float) -> set[tuple[str, int, int]]:
     return {run.stream for run in stage.rig.runs() if run.chain not in held and run.begin > since}
+
+
+# --- limits of the machine --------------------------------------------------------------------------------------------
+
+#: shell commands: so few file descriptors, or so little room that only some threads can be started (1 GB each)
+FILES, THREADS = "ulimit -n {}", "ulimit -s 1000000 && ulimit -v {}000000"
+#: seconds within which a process must work, or have ended
+DECIDED = 75.0
+#: a line of a log that says why
+WHY = re.compile("Too many open files|can't start new thread|pthread|thread|memory|descriptor", re.IGNORECASE)
+
+
+@row(31, "few-files", Setup(records=12_000))
+def few_files(stage: Stage) -> None:
+    """A bridge and a worker that may open only 12 to 80 files are started beside the others, three times: each works,
+    or ends with a code that is not 0 and says why."""
+    for _ in range(3):
+        _limit(stage, FILES.format(stage.roll.randrange(12, 80)))
+
+
+@row(31, "few-threads", Setup(records=12_000))
+def few_threads(stage: Stage) -> None:
+    """The same with room for 1 to 12 threads only."""
+    for _ in range(3):
+        _limit(stage, THREADS.format(stage.roll.randrange(2, 14)))
+
+
+def _limit(stage: Stage, limits: str) -> None:
+    name = f"limited-{len(stage.rig.processes)}"
+    bridge = next(iter(stage.bridges.values())).command
+    worker = [f"{name}@%h" if each == "even@%h" else each for each in stage.workers[0].command]
+    with stage.fault(limits):
+        started = [
+            stage.rig.limited(f"{name}-bridge", bridge, limits, FAULTS_NAME=name),
+            stage.rig.limited(f"{name}-worker", worker, limits),
+        ]
+        stage.rig.until(lambda: all(_is_decided(stage, each) for each in started), DECIDED, f"{limits}: works or ends")
+        for process in started:
+            _judge_limited(stage, process, limits)
+
+
+def _is_decided(stage: Stage, process: Process) -> bool:
+    """It has ended, or it has taken a partition, or a link."""
+    if process.exit_code is not None or "starts at" in process.log.read_text(errors="replace"):
+        return True
+    node = process.name.removesuffix("-worker") + "@"
+    return any(run.worker.startswith(node) for run in stage.rig.runs())
+
+
+def _judge_limited(stage: Stage, process: Process, limits: str) -> None:
+    code, began = process.exit_code, time.monotonic()
+    stage.figures[f"{process.name}, {limits}"] = "works" if code is None else f"ends with {code}"
+    if code is None:
+        process.stop(30)
+        seconds = time.monotonic() - began
+        stage.note("exited", who=process.name, code=process.exit_code, signalled="SIGTERM", seconds=seconds)
+    elif code == 0 or not WHY.search(process.tail(200)):
+        stage.violations.append(f"R12 exit: {process.name} ended with {code} under {limits}:\n{process.tail()}")
