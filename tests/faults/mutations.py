@@ -16,7 +16,6 @@ from bridge.ledger import script
 from bridge.runtime.loop import Loop
 from tests.simulation import mutations as simulated
 
-
 #: the patches that are in force; one that nobody holds is undone at once
 _held = ExitStack()
 
