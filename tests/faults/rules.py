@@ -31,8 +31,16 @@ RULES: dict[str, Rule] = {
     "R14": tasks.skipped,
 }
 
+#: how many breaches of one rule are told
+SHOWN = 5
+
 
 def violations(history: History, claims: Claims) -> list[str]:
-    """Every breach of a rule, in words, each beginning with the rule's name; empty when none."""
+    """What breaks a rule, in words, each beginning with the rule's name: the first few of each; empty when none."""
     finished = Finished(history, claims)
-    return [text for rule in RULES.values() for text in rule(history, claims, finished)]
+    return [text for name, rule in RULES.items() for text in _first(name, list(rule(history, claims, finished)))]
+
+
+def _first(name: str, found: list[str]) -> list[str]:
+    rest = len(found) - SHOWN
+    return [*found[:SHOWN], f"{name} and {rest} more"] if rest > 0 else found

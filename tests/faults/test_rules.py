@@ -384,3 +384,9 @@ def test_a_history_that_breaks_a_rule_is_found_by_that_rule_only(name: str) -> N
 
 def test_every_rule_has_a_history_that_breaks_it() -> None:
     assert {name.split()[0] for name in BAD} == set(RULES)
+
+
+def test_of_many_breaches_of_one_rule_the_first_are_told_and_how_many_more() -> None:
+    found = violations(GOOD, replace(CLAIMS, letters={(*TP, offset) for offset in range(9)}))
+    assert [text.split()[0] for text in found] == ["R1"] * 6
+    assert found[-1] == "R1 and 4 more"
