@@ -1,12 +1,11 @@
 """The app that the cells run: its tasks write down what they do, and do what the environment tells them to.
 
-FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how many links; FAULTS_SLEEP: seconds in each link;
-FAULTS_FAIL: `topic:partition:offset` of a record that always fails; FAULTS_FAIL_GROUP: a group
-whose batches all fail; FAULTS_HANG: a record as in FAULTS_FAIL that hangs its first run; FAULTS_FLAKY: a number, at
-multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES, FAULTS_BATCH; FAULTS_WORK:
-seconds that a record takes at most, evenly spread from 0; FAULTS_MUTATION: how the process is broken. A record that is
-out of attempts stops its lane:
-failure_cells.py is about what else may become of it.
+FAULTS_TOPIC: names of topics, with commas between; FAULTS_HISTORY: the directory for the history; FAULTS_LINKS: how
+many links; FAULTS_SLEEP: seconds in each link; FAULTS_FAIL: `topic:partition:offset` of a record that always fails;
+FAULTS_FAIL_GROUP: a group whose batches all fail; FAULTS_HANG: a record as in FAULTS_FAIL that hangs its first run;
+FAULTS_FLAKY: a number, at multiples of which as offsets the first run of each link fails; FAULTS_ORDER, FAULTS_LANES,
+FAULTS_BATCH; FAULTS_WORK: seconds that a record takes at most, evenly spread from 0; FAULTS_MUTATION: how the process
+is broken. A record that is out of attempts stops its lane: failure_cells.py is about what else may become of it.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ for _next in (link2, link3)[: LINKS - 1]:
     _chain = _chain | _next.s()
 
 bridge.pipeline(
-    os.environ.get("FAULTS_TOPIC", "faults"),
+    os.environ.get("FAULTS_TOPIC", "faults").split(","),
     chain=_chain,
     batch_size=int(os.environ.get("FAULTS_BATCH", "100")),
     batch_timeout=float(os.environ.get("FAULTS_TIMEOUT", "0.2")),

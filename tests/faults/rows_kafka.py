@@ -126,7 +126,7 @@ def commit_broker_killed(stage: Stage) -> None:
     for _ in range(2):
         with stage.fault("broker killed"):
             before = time.monotonic()
-            stage.rig.until(lambda: _lines(stage, before, "commit_try"), 60, "a commit", step=0.002)  # noqa: B023
+            stage.rig.until(lambda: _lines(stage, before, "commit_try"), 60, "a commit", step=0.02)  # noqa: B023
             stage.rig.stack.kafka.kill()
             stage.rig.stack.kafka.start()
         stage.await_progress("all partitions go on", 90.0)
