@@ -55,8 +55,8 @@ class Client(Process):
         return self.alive and self.member and not (self.frozen or self.closing)
 
     def era(self, tp: TopicPartition) -> int:
-        """The era that what this process knows of the partition belongs to."""
-        return self._eras.get(tp, self.world.truth.eras[tp])
+        """The era that what this process knows of the partition belongs to; the first, unless it was confirmed later."""
+        return self._eras.get(tp, 0)
 
     def kill(self) -> None:
         """kill -9."""
