@@ -202,8 +202,17 @@ def _offsets(line: Line) -> dict[Partition, int]:
 
 
 def _dispatched(said: tuple[float, int], line: Line) -> Said:
-    place = (_tp(line), line["lane"], line["chain"], line["owner"], tuple(unpack(line["offsets"])))
-    return Dispatched(*said, *place, line["asked"], line["attempt"], line["judged"])
+    return Dispatched(
+        *said,
+        tp=_tp(line),
+        lane=line["lane"],
+        chain=line["chain"],
+        owner=line["owner"],
+        offsets=tuple(unpack(line["offsets"])),
+        asked=line["asked"],
+        attempt=line["attempt"],
+        judged=line["judged"],
+    )
 
 
 def _letters(said: tuple[float, int], line: Line) -> Said:
@@ -232,7 +241,7 @@ BRIDGE: dict[str, Reader] = {
     "commit_ok": lambda said, line: CommitOk(*said, _answers(line["entries"])),
     **dict.fromkeys(
         ("started", "ended", "refused", "outcome", "report", "commit_err", "paused", "resumed"),
-        lambda said, line: Other(*said, line["event"], line),
+        lambda said, line: Other(*said, name=line["event"], about=line),
     ),
 }
 
