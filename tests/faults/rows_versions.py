@@ -24,9 +24,10 @@ class Mixed(Stage):
         self.workers += [self.start_worker(f"old{number}", ALL) for number in range(2)]
 
     def renew_worker(self, number: int) -> None:
-        """A worker of the next release instead of this one, which ends its links."""
-        old = self.workers[number]
-        self.workers[number] = self.start_worker(f"new{number}", ALL, **NEXT)
+        """A worker of the next release, and when that works, this one ends its links and is gone."""
+        old, name = self.workers[number], f"new{number}"
+        self.workers[number] = self.start_worker(name, ALL, **NEXT)
+        self.rig.until(lambda: any(run.worker.startswith(name) for run in self.rig.runs()), 90, f"{name} works")
         old.stop(60.0)
         require(old.exit_code == 0, f"{old.name} ended with {old.exit_code}")
 
