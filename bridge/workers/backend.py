@@ -2,13 +2,15 @@
 
 Rules: errors only (FAILURE, REVOKED), at the ledger's Redis whatever the app's result backend is, under Celery's usual
 key and published on a channel of that name. The worker's id is in the entry: only the worker that holds a claim may end
-it. Nothing here blocks a worker while Redis is away: what could not be stored is found by the bridge's sweep.
+it. Nothing here blocks a worker while Redis is away: what could not be stored is found by the bridge's sweep. Errors
+that the chain's outcome tells are for people only, and soon gone: in an outage there are many.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from typing import Any
 
 import redis
@@ -20,8 +22,10 @@ from bridge.workers.identity import worker_id
 
 logger = logging.getLogger(__name__)
 
-#: seconds that a stored error is kept
-ERROR_EXPIRES = 3600
+#: seconds that a stored error is kept, and one that the chain's outcome tells, too
+ERROR_EXPIRES, TOLD_EXPIRES = 3600, 60
+
+_expires: ContextVar[int] = ContextVar("seconds that errors stored here are kept", default=ERROR_EXPIRES)
 
 
 class ErrorBackend(KeyValueStoreBackend):
@@ -39,6 +43,17 @@ class ErrorBackend(KeyValueStoreBackend):
 
     def prepare_compression(self, compression: str | None) -> None:
         """Never compressed: the bridge reads the entries as JSON."""
+
+    def mark_as_failure(
+        self, task_id: str, exc: Any, traceback: Any = None, request: Any = None, **options: Any
+    ) -> Any:
+        """Store the error of a link, and of those behind it in its chain."""
+        is_told = getattr(request, "has_reported", False)
+        token = _expires.set(TOLD_EXPIRES if is_told else ERROR_EXPIRES)
+        try:
+            return super().mark_as_failure(task_id, exc, traceback, request, **options)
+        finally:
+            _expires.reset(token)
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **options: Any
@@ -84,7 +99,7 @@ class ErrorBackend(KeyValueStoreBackend):
         key = self.get_key_for_task(task_id)
         try:
             with self._client.pipeline(transaction=False) as pipe:
-                pipe.set(key, value, ex=ERROR_EXPIRES)
+                pipe.set(key, value, ex=_expires.get())
                 pipe.publish(key, value)
                 pipe.execute()
         except (redis.RedisError, OSError) as error:

@@ -52,6 +52,8 @@ class Delivery:
         self._trusted_until = self._silent_until = 0.0
         #: seconds between two questions to the ledger while the heartbeat is not known to be fresh
         self._pause = self._timeout / 3
+        #: the chain has the outcome that this delivery gave it
+        self.has_reported = False
 
     def claim(self) -> Payload:
         """The link's records, if this delivery may run it. Raises ClaimRefused, UnknownFormat."""
@@ -85,6 +87,7 @@ class Delivery:
     def complete(self, outcome: Outcome) -> None:
         """Report the chain's outcome. Raises ClaimRefused, LedgerSilent."""
         self._report(lambda: self._ledger.complete(self.handle, self._worker, self._nonce, outcome))
+        self.has_reported = True
 
     def _confirm(self) -> None:
         try:

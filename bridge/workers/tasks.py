@@ -30,6 +30,7 @@ from bridge.workers.errors import ClaimRefused, NoDecision, RetryAsked, ends_the
 from bridge.workers.installed import connection_of
 from bridge.workers.link import Delivery, report
 from bridge.workers.outcomes import Place, Stop, index_in_batch, stop_at
+from bridge.workers.rules import TopicRules
 from bridge.workers.unknown import report_unknown_topic
 
 #: values that need no look before they are carried to the next link
@@ -113,16 +114,23 @@ class LaneTask(Task):
         if rules is None:
             raise ClaimRefused(report_unknown_topic(connection.ledger, handle))
         delivery = Delivery(connection, handle)
-        payload, call = delivery.claim(), _bind(self.run, args, kwargs)
-        header = payload.header
-        if header.judged is not None:
-            return hook.ask(delivery, payload, header.judged, lambda batch: self.decide(batch, call))
-        place = Place(handle.link, self.name, handle.link >= header.links, header.batches[-1].last, rules.retry)
-        work = self.work(payload, place, call, delivery, decoder_of(rules, payload))
-        goes_on = report(delivery, payload, place, work.stop, work.rejected, work.data)
+        try:
+            goes_on = self._deliver(delivery, rules, _bind(self.run, args, kwargs))
+        finally:
+            self.request.has_reported = delivery.has_reported
         if not goes_on:
             self.request.chain = None
-        return None
+
+    def _deliver(self, delivery: Delivery, rules: TopicRules, call: Call) -> bool:
+        """Claim, run and report; whether the chain goes on."""
+        payload, handle = delivery.claim(), delivery.handle
+        header = payload.header
+        if header.judged is not None:
+            hook.ask(delivery, payload, header.judged, lambda batch: self.decide(batch, call))
+            return True
+        place = Place(handle.link, self.name, handle.link >= header.links, header.batches[-1].last, rules.retry)
+        work = self.work(payload, place, call, delivery, decoder_of(rules, payload))
+        return report(delivery, payload, place, work.stop, work.rejected, work.data)
 
     def _delay(self, eta: datetime | None, countdown: float | None) -> float | None:
         if countdown is not None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import redis
 from celery import Celery, states
+from celery.app.task import Context
 from celery.exceptions import TaskRevokedError, WorkerLostError
 
 from bridge.devstack import RedisServer
 from bridge.ledger.connect import connect
-from bridge.workers.backend import ERROR_EXPIRES, ErrorBackend
+from bridge.workers.backend import ERROR_EXPIRES, TOLD_EXPIRES, ErrorBackend
 from bridge.workers.identity import worker_id
 
 
@@ -48,6 +49,18 @@ def test_an_error_is_stored_with_the_workers_id_whatever_the_apps_result_setting
     assert 0 < int(client.ttl(f"celery-task-meta-{group_name}")) <= ERROR_EXPIRES
 
 
+def test_an_error_that_the_outcome_tells_is_soon_gone_with_those_behind_it_in_the_chain(
+    backend: ErrorBackend, client: redis.Redis, group_name: str
+) -> None:
+    behind = {"task": "t", "options": {"task_id": f"{group_name}-2"}, "args": [], "kwargs": {}}
+    request = Context(id=group_name, chain=[behind], has_reported=True)
+    backend.mark_as_failure(group_name, ValueError("x"), request=request)
+    for task_id in (group_name, f"{group_name}-2"):
+        assert 0 < int(client.ttl(f"celery-task-meta-{task_id}")) <= TOLD_EXPIRES
+    backend.mark_as_failure(group_name, WorkerLostError("signal 9"), request=Context(id=group_name))
+    assert int(client.ttl(f"celery-task-meta-{group_name}")) > TOLD_EXPIRES
+
+
 def test_an_error_is_published_under_its_key(backend: ErrorBackend, client: redis.Redis, group_name: str) -> None:
     with client.pubsub() as heard:  # type: ignore[no-untyped-call]
         heard.psubscribe(f"celery-task-meta-{group_name}*")
@@ -72,8 +85,6 @@ def test_an_exception_of_any_size_and_type_takes_bounded_room(
 
 
 def test_the_errors_of_later_links_are_stored_too(backend: ErrorBackend, client: redis.Redis, group_name: str) -> None:
-    from celery.app.task import Context
-
     later = {"task": "t", "options": {"task_id": f"{group_name}-2"}, "args": [], "kwargs": {}}
     backend.mark_as_failure(group_name, ValueError("x"), request=Context(id=group_name, chain=[later]))
     assert stored(client, f"{group_name}-2")["result"]["exc_type"] == "ValueError"

@@ -3,6 +3,7 @@
 import pytest
 
 from bridge.entries import Outcome, link_id
+from bridge.workers.backend import TOLD_EXPIRES
 from tests.waiting import wait_until
 from tests.workers.conftest import PLAIN, Serving
 from tests.workers.standin import Link, Sent, StandIn, rows
@@ -101,6 +102,7 @@ def test_a_failure_at_the_first_record_is_shown_by_celery_and_ends_the_chain(ser
     assert "in parse" in error["traceback"]
     assert error["worker"] == serving.id
     assert bridge.error_of(sent, 2)["status"] == "FAILURE"
+    assert 0 < int(bridge.client.ttl(f"celery-task-meta-{link_id(sent.chain, 1)}")) <= TOLD_EXPIRES
     assert not entries(bridge, sent, "store")
 
 
