@@ -215,6 +215,10 @@ def _dispatched(said: tuple[float, int], line: Line) -> Said:
     )
 
 
+def _other(said: tuple[float, int], line: Line) -> Said:
+    return Other(*said, name=line["event"], about=line)
+
+
 def _letters(said: tuple[float, int], line: Line) -> Said:
     return Letters(*said, tuple((*_tp(line), offset) for offset in line["offsets"]))
 
@@ -241,7 +245,7 @@ BRIDGE: dict[str, Reader] = {
     "commit_ok": lambda said, line: CommitOk(*said, _answers(line["entries"])),
     **dict.fromkeys(
         ("started", "ended", "refused", "outcome", "report", "commit_err", "paused", "resumed"),
-        lambda said, line: Other(*said, name=line["event"], about=line),
+        _other,
     ),
 }
 
