@@ -120,7 +120,7 @@ def _processor_seconds(stage: Stage) -> list[float]:
 # --- commits that are not taken -----------------------------------------------------------------------------------
 
 
-@row(19, "commit-broker-killed", Setup(env={**LONG_SESSION, **EAGER_COMMITS}))
+@row(19, "commit-broker-killed", Setup(records=40_000, env={**LONG_SESSION, **EAGER_COMMITS}))
 def commit_broker_killed(stage: Stage) -> None:
     """The broker is killed right when commits are under way, twice: they stay unconfirmed, and are made again."""
     for _ in range(2):
@@ -166,6 +166,9 @@ def _join_and_leave(stage: Stage, seconds: float) -> None:
             "group.id": "faults",
             "partition.assignment.strategy": "cooperative-sticky",
             "enable.auto.commit": False,
+            # one that leaves before it has got its place is waited for
+            "session.timeout.ms": 3000,
+            "max.poll.interval.ms": 3000,
             "log_level": 0,
         }
     )
@@ -188,7 +191,10 @@ def commit_by_others(stage: Stage) -> None:
 
     def by_the_admin_api() -> object:
         asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions("faults", [place])])
-        return asked["faults"].result(30)
+        (answer,) = asked["faults"].result(30).topic_partitions
+        if answer.error is not None:
+            raise KafkaException(answer.error)
+        return answer
 
     def by_a_plain_commit() -> object:
         return stranger.commit(offsets=[place], asynchronous=False)
