@@ -64,7 +64,8 @@ class BadStage(Stage):
 
     def claims(self) -> Claims:
         """All bad records are given up."""
-        return replace(super().claims(), letters=set(self.rig.bad))
+        undecodable = {place for place, kind in self.rig.bad.items() if kind == "undecodable"}
+        return replace(super().claims(), letters=set(self.rig.bad), undecodable=undecodable)
 
     def judge(self) -> Report:
         """The rules, and what kind of dead letter each bad record became."""

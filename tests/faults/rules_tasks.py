@@ -74,9 +74,22 @@ def out_of_order(history: History, claims: Claims, finished: Finished) -> Iterat
     runs = [run for run in history.runs if run.link in claims.links]
     yield from (f"R5 order: {text}" for text in checker.out_of_order(_without_replays(runs, history)))
     yield from (f"R5 order: {text}" for text in checker.links_out_of_order(runs, claims.links))
+    left_out = _left_out(history, claims)
     for run in runs:
         if run.link == claims.links[0] and run.offsets:
-            yield from _early("R5 order", run.stream, run.offsets, run.begin, finished)
+            offsets = sorted([*run.offsets, *left_out.get(run.chain, ())])
+            yield from _early("R5 order", run.stream, offsets, run.begin, finished)
+
+
+def _left_out(history: History, claims: Claims) -> dict[str, list[int]]:
+    """The records of each chain that its tasks are not given."""
+    if not claims.undecodable:
+        return {}
+    return {
+        said.chain: [offset for offset in said.offsets if (*said.tp, offset) in claims.undecodable]
+        for said in history.bridges
+        if isinstance(said, Dispatched)
+    }
 
 
 def _without_replays(runs: Sequence[Run], history: History) -> Sequence[Run]:

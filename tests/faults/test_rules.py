@@ -77,6 +77,8 @@ GIVEN_UP = with_bridge(
     letters(4.4, 4),
 )
 GIVEN_UP_CLAIMS = replace(CLAIMS, letters={(*TP, 4)})
+#: the chain b leaves 4 out, which cannot be decoded
+UNDECODABLE = with_bridge(instead(GOOD, "b", replace(a_run((3, 5), 4.0, chain="b"), end=4.2)), letters(4.4, 4))
 SKIPPED = with_bridge(_without(GIVEN_UP, type(letters(0)), 4.4), Settled(4.4, BRIDGE, TP, 0, 5, (4,)))
 
 #: a run with the record that was given up
@@ -136,6 +138,7 @@ GOOD_ONES: Mapping[str, tuple[History, Claims]] = {
         ),
         CLAIMS,
     ),
+    "a record that cannot be decoded": (UNDECODABLE, replace(GIVEN_UP_CLAIMS, undecodable={(*TP, 4)})),
     "nobody said what was produced": (replace(GOOD, produced={}), CLAIMS),
     "an attempt that failed": (with_runs(GOOD, failed(replace(a_run(B, 3.6, chain="b0"), end=3.8))), CLAIMS),
     "a dead letter": (GIVEN_UP, GIVEN_UP_CLAIMS),
