@@ -17,6 +17,7 @@ from bridge.core.failures import COUNTED
 from bridge.core.flight import Flight
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.repeats import Service
+from bridge.core.watch import TERMINATE_WAIT
 from bridge.entries import Decided, Failure, FailureKind, LaneEntry, Outcome, Seen
 from bridge.records import OFFSET, TopicPartition
 
@@ -183,7 +184,8 @@ class Dispatching:
         lane.adopt(entry, now, self._core.sweeping.number)
         assert lane.flight is not None
         self._core.chains[entry.chain] = (partition.tp, lane.index)
-        early = (entry.publish_after_ms - read_ms) / 1000.0
+        # the server's clock may have been set back since: nobody ever had to wait for longer than this
+        early = min((entry.publish_after_ms - read_ms) / 1000.0, TERMINATE_WAIT)
         if early > 0 and entry.link == 1 and entry.claim is None and entry.outcome is None:
             self.supersede(lane, entry.superseded, now, wait=early)
         text = f"adopted chain {entry.chain}, link {entry.link} of {entry.links}"

@@ -243,6 +243,19 @@ def test_a_new_owner_of_a_chain_that_waits_for_a_superseded_link_repeats_the_rev
     assert [effect.chain for effect in bench.take(ef.PublishLink)] == ["new"]
 
 
+def test_a_clock_that_was_set_back_does_not_make_a_new_owner_wait_for_hours() -> None:
+    old = left_behind()
+    bench = successor(old)
+    entry = old.ledger.read([TP])[TP]
+    waits = replace(entry.lanes[0], chain="new", publish_after_ms=entry.now_ms + 7_203_000, superseded="old-1")
+    bench.core.dispatching.take_up(bench.partition(), bench.lane(), waits, entry.now_ms, bench.now)
+    bench.silent = {ef.ReadLanes}
+    bench.handle(ev.Tick())
+    bench.take(ef.PublishLink)
+    bench.wait(5.1)
+    assert [effect.chain for effect in bench.take(ef.PublishLink)] == ["new"]
+
+
 def test_a_chain_below_the_position_that_nobody_has_claimed_is_replaced() -> None:
     old = left_behind()
     old.broker.start = 10  # its records were deleted
