@@ -51,7 +51,7 @@ class SimBridge(Client):
             else:
                 execute()
 
-        world.soon(send)
+        world.after(world.ledger_latency(), send)
 
     def _assign(self, effect: ef.AssignOwner) -> None:
         def step() -> ev.Event:
@@ -135,7 +135,7 @@ class SimBridge(Client):
                 answer = ev.DeadLettersWritten(effect.tp, effect.serial, effect.lane, effect.number, is_owner=False)
                 world.soon(lambda: self.deliver(answer))
 
-        world.soon(lambda: self.when_running(check))
+        world.after(world.ledger_latency(), lambda: self.when_running(check))
 
     def _settle(self, effect: ef.Settle) -> None:
         world, era = self.world, self.era(effect.tp)

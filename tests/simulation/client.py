@@ -55,7 +55,7 @@ class Client(Process):
         return self.alive and self.member and not (self.frozen or self.closing)
 
     def era(self, tp: TopicPartition) -> int:
-        """The era that what this process knows of the partition belongs to; the first, unless it was confirmed later."""
+        """The era that what it knows of the partition belongs to; the first, unless it was confirmed later."""
         return self._eras.get(tp, 0)
 
     def kill(self) -> None:

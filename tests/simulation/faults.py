@@ -101,6 +101,14 @@ class Faults(GroupFaults):
 
         self._world.after(self._random.choice((0.5, 5.0, 20.0)), back)
 
+    def slow(self) -> None:
+        """For some seconds every step of the ledger takes its time."""
+        self._world.slow_until = self._world.now + self._world.draw("slow").uniform(2.0, 15.0)
+
+    def clock(self) -> None:
+        """The wall clock of the ledger's server jumps by hours, or is put right."""
+        self._world.clock_is_off = self._world.draw("clock").choice((0.0, 7200.0, -7200.0))
+
     def when_redis_is_back(self, call: Callable[[], object]) -> None:
         """A command that a silent server carries out when it wakes up."""
         self._redis_back.append(call)

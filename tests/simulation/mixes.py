@@ -84,14 +84,32 @@ MIXES = {
     "storms": _mix("storm eager taskfail notice commit", bridges=3, partitions=4),
     "sore points": _mix("sore poison reject taskfail move notice", attempts=2, policies="dead_letter skip hook"),
     "recreated": _mix("recreate kill leave move freeze taskfail notice lost"),
+    "clocks": _mix("clock kill leave move freeze hang taskfail worker flush notice"),
+    "slow": _mix("slow kill leave move freeze taskfail worker notice"),
+    "undecodable": _mix(
+        "undecodable poison taskfail kill leave move lost letters", attempts=3, policies=DISPOSED, links=2
+    ),
     "stops": _mix("leave move taskfail notice commit"),
     "retention": _mix("retention kill move worker"),
-    "everything": _mix(f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead redis flush rollback rule"),
+    "everything": _mix(
+        f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore slow clock "
+        "hang falsedead redis flush rollback rule"
+    ),
+    "operators": _mix(
+        f"reset recreate storm {GROUP_FAULTS} {NOISE} {COMMIT_ERRORS} sore slow taskfail flush", bridges=3
+    ),
     "everything given up": _mix(
-        f"poison reject unnamed {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} letters redis flush rollback rule retention",
+        f"poison reject unnamed undecodable {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore slow "
+        "letters redis flush rollback rule retention",
         attempts=4,
         policies=DISPOSED,
     ),
+}
+
+#: seeds that were red once, by mix, and stay
+REGRESSIONS: dict[str, tuple[int, ...]] = {
+    # the server's clock was set back, a new owner waited two hours for a superseded link
+    "clocks": (23,),
 }
 
 #: mean virtual seconds between two faults of a kind
@@ -111,6 +129,8 @@ EVERY = {
     "retention": 25.0,
     "reset": 30.0,
     "recreate": 25.0,
+    "slow": 20.0,
+    "clock": 20.0,
     "leave": 20.0,
     "eager": 15.0,
     "storm": 30.0,

@@ -129,7 +129,7 @@ class SimWorker:
             world.tell_error(ev.ErrorHeard(message.id, "REVOKED", "TaskRevokedError", "revoked", self.id))
         else:
             self.job = Job(message, world.number())
-            self._next(self._claim)
+            self._next(self._claim, world.ledger_latency())
             return
         self.poll_soon()
 
@@ -186,7 +186,10 @@ class SimWorker:
             self._answer(job, self._decide(job.payload.judged))
             return
         result = self._result(job, job.payload)
-        self._report(job, result)
+        if self.world.now < self.world.slow_until:
+            self._next(lambda same: self._report(same, result), self.world.ledger_latency())
+        else:
+            self._report(job, result)
 
     def _poison(self, job: Job) -> int | None:
         """The first poisoned record that the job has in hand."""
@@ -217,11 +220,15 @@ class SimWorker:
     def _result(self, job: Job, payload: Payload) -> Result:
         world, rows, message = self.world, payload.rows, job.message
         failure, rejected = payload.carried, list(payload.rejected)
+        if message.link == 1 and world.undecodable:
+            bad_ones = {row[OFFSET] for row in rows if (message.tp, row[OFFSET]) in world.undecodable}
+            rejected += [Rejection(offset, "no", 1, TASK, "undecodable") for offset in sorted(bad_ones)]
+            rows = tuple(row for row in rows if row[OFFSET] not in bad_ones)
         bad = self._poison(job)
         named = "unnamed" not in world.mix.faults
         if bad is not None and not named:
-            bad = rows[0][OFFSET]
-        if bad is None and world.chance("taskfail", 0.15):
+            bad = payload.rows[0][OFFSET]
+        if bad is None and rows and world.chance("taskfail", 0.15):
             named = world.random.random() < 0.6
             bad = world.random.choice(rows)[OFFSET] if named else rows[0][OFFSET]
         if bad is not None:

@@ -57,8 +57,10 @@ class World:
         self.links = mix.links or self.random.randint(1, 3)
         self.pool = self.random.choice(("prefork", "prefork", "solo"))
         self.attempts = mix.attempts
+        #: seconds by which the wall clock of the ledger's server is wrong, and until when its answers are slow
+        self.clock_is_off = self.slow_until = 0.0
         self.kafka = Kafka()
-        self.ledger = ledger(lambda: int(self.now * 1000))
+        self.ledger = ledger(lambda: int((self.now + self.clock_is_off) * 1000))
         self.truth = Truth(self.kafka, self.ledger, links=self.links, may_give_up=self.may_give_up)
         self.truth.declares = "declare" in mix.faults
         self.reports: list[tuple[str, ef.Report]] = []
@@ -66,6 +68,7 @@ class World:
         self.queue: list[Message] = []
         self.revoked: set[str] = set()
         self.poison: set[tuple[TopicPartition, int]] = set()
+        self.undecodable = self.truth.undecodable
         self.rejecting: dict[TopicPartition, int] = {}
         self.redis_is_down = False
         self.restarts = 0
@@ -95,6 +98,10 @@ class World:
     def latency(self) -> float:
         """A few milliseconds, sometimes much more."""
         return self.random.expovariate(200.0) if self.random.random() < 0.97 else self.random.uniform(0.1, 2.0)
+
+    def ledger_latency(self) -> float:
+        """How long a step of the ledger takes."""
+        return self.draw("slow").uniform(0.5, 3.0) if self.now < self.slow_until else self.latency()
 
     def soon(self, call: Callable[[], None]) -> None:
         """`call` after a latency."""
@@ -178,7 +185,7 @@ class World:
     def may_give_up(self, tp: TopicPartition, offset: int) -> bool:
         """Something is wrong with the record, or with what happens around it in this mix."""
         shaky = self.mix.attempts < 1000 and self.mix.faults & SHAKY
-        return bool(shaky) or (tp, offset) in self.poison or tp in self.rejecting
+        return bool(shaky) or (tp, offset) in self.poison | self.undecodable or tp in self.rejecting
 
     def _what_is_open(self) -> str:
         found = []
@@ -205,6 +212,8 @@ class World:
         self.group.owners[tp] = None
         if "poison" in self.mix.faults and self.random.random() < 0.8:
             self.poison.update((tp, offset) for offset in range(20, 40))
+        if "undecodable" in self.mix.faults:
+            self.undecodable.update((tp, offset) for offset in self.draw("undecodable").sample(range(60), 10))
         if "reject" in self.mix.faults and self.random.random() < 0.8:
             self.rejecting[tp] = 20
         self.produce(tp, self.random.randint(0, 30))
