@@ -9,7 +9,7 @@ from tests.faults import rules_repeats as repeats
 from tests.faults import rules_running as running
 from tests.faults import rules_tasks as tasks
 from tests.faults.claims import Claims
-from tests.faults.finished import Finished
+from tests.faults.finished import NEVER, Finished
 from tests.faults.history import History
 
 Rule = Callable[[History, Claims, Finished], Iterator[str]]
@@ -33,6 +33,20 @@ RULES: dict[str, Rule] = {
 
 #: how many breaches of one rule are told
 SHOWN = 5
+
+
+def counts(history: History, claims: Claims) -> dict[str, int]:
+    """For the published table: records that are lost, that ran again (also where that is excused), and breaches of the
+    rules about order and overlap."""
+    finished = Finished(history, claims)
+    lost = sum(
+        (*tp, offset) not in finished.at
+        for tp, all_of in finished.partitions.items()
+        for offset in all_of.offsets
+        if offset < claims.stopped.get(tp, NEVER)
+    )
+    broken = [text for name in ("R5", "R6", "R7") for text in RULES[name](history, claims, finished)]
+    return {"lost": lost, "repeated": repeats.ran_again(history, claims), "order and overlap": len(broken)}
 
 
 def violations(history: History, claims: Claims) -> list[str]:

@@ -24,7 +24,22 @@ LOSS_TAKES = 1.0
 
 def repeated(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
     """R8: records that ran again after they were finished."""
-    done, forgotten = _surely_finished(history, claims), _forgotten(history)
+    done = _surely_finished(history, claims)
+    found = _again(history, done, _forgotten(history))
+    if len(found) > claims.repeats:
+        place, run = next(iter(found.items()))
+        text = f"{place} in {run.link} of {run.chain} at {run.begin:.3f}, finished at {done[place][0]:.3f}"
+        yield f"R8 repeats: {len(found)} records, first {text}"
+
+
+def ran_again(history: History, claims: Claims) -> int:
+    """How many records ran again after they were finished, whatever may excuse it."""
+    return len(_again(history, _surely_finished(history, claims), ()))
+
+
+def _again(
+    history: History, done: Mapping[Place, Sequence[float]], forgotten: Sequence[_Forgotten]
+) -> Mapping[Place, Run]:
     chains: dict[str, float] = {}
     found: dict[Place, Run] = {}
     for run in history.runs:
@@ -36,10 +51,7 @@ def repeated(history: History, claims: Claims, finished: Finished) -> Iterator[s
                 each.excuses(run, offset, times[before - 1], chains[run.chain]) for each in forgotten
             ):
                 found.setdefault((*run.tp, offset), run)
-    if len(found) > claims.repeats:
-        place, run = next(iter(found.items()))
-        text = f"{place} in {run.link} of {run.chain} at {run.begin:.3f}, finished at {done[place][0]:.3f}"
-        yield f"R8 repeats: {len(found)} records, first {text}"
+    return found
 
 
 def _surely_finished(history: History, claims: Claims) -> dict[Place, list[float]]:

@@ -62,6 +62,7 @@ class Sampler:
             while not self._over.wait(EVERY):
                 with self._looking:
                     self._look(client)
+            self._look_at_commits(client)
         finally:
             client.close()
 

@@ -22,7 +22,7 @@ from tests.faults.checker import handled
 from tests.faults.claims import Claims
 from tests.faults.history import read_history
 from tests.faults.rig import EVEN, ODD, Failed, Process, Rig
-from tests.faults.rules import violations
+from tests.faults.rules import counts, violations
 from tests.faults.sampler import Sampler
 
 LINKS = ("link1", "link2", "link3")
@@ -160,7 +160,8 @@ class Stage:
         """What was written down against the rules."""
         claims, written = self.claims(), read_history(self.rig.history)
         records = handled(written.runs, claims.links[-1])
-        figures = {"records handled": records.total(), "batches": len(written.runs), **self.figures}
+        figures = {"records handled": records.total(), "batches": len(written.runs), **counts(written, claims)}
+        figures = {**figures, **self.figures}
         return Report(figures, violations(written, claims))
 
     # --- processes ---------------------------------------------------------------------------------------------------
