@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bridge.core.commits import read_metadata
 from bridge.records import TopicPartition
 from tests.simulation.group_faults import GroupFaults
 from tests.simulation.mixes import EVERY
@@ -55,7 +56,8 @@ class Faults(GroupFaults):
         stay = draw.random() < 0.5
         for tp in world.kafka.logs:
             world.kafka.create(tp)
-            if not stay:
+            by_us = read_metadata(world.kafka.committed.get(tp, (0, ""))[1]) is not None
+            if not (stay and by_us):  # what an operator has set does not tell of which topic it is
                 world.kafka.committed.pop(tp, None)
             world.truth.recreated(tp)
             world.produce(tp, draw.choice((0, draw.randint(1, 10), draw.randint(10, 60))))
