@@ -39,7 +39,8 @@ def _configure(rig: Rig, **settings: str) -> None:
         for name, value in settings.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, rig.topic, incremental_configs=entries)
-    AdminClient(_kafka_options(rig)).incremental_alter_configs([resource])[resource].result(30)
+    admin = AdminClient(_kafka_options(rig))
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 # --- gaps ---------------------------------------------------------------------------------------------------------
@@ -165,8 +166,9 @@ def records_deleted(stage: Losing) -> None:
     """DeleteRecords ahead of the readers, in all partitions: bridges go on behind it, and say what was never read."""
     committed, ends = stage.rig.committed(), stage.rig.ends()
     places = [TopicPartition(*tp, committed[tp] + int((end - committed[tp]) * 0.8)) for tp, end in ends.items()]
+    admin = AdminClient(_kafka_options(stage.rig))
     with stage.fault("records deleted"):
-        for answer in AdminClient(_kafka_options(stage.rig)).delete_records(places).values():
+        for answer in admin.delete_records(places).values():
             answer.result(30)
     stage.await_progress("all partitions go on", 90.0)
     _must_tell_losses(stage)
@@ -267,11 +269,15 @@ class Recreated(Stage):
 
     def new_runs(self) -> list[Run]:
         """The runs with records of the new topic."""
-        written = read_history(self.rig.history)
+        written, ends = read_history(self.rig.history), self.rig.ends()
+        # what was produced last at an offset is what counts; beyond the end it is of the old topic
         return [
             run
             for run in written.runs
-            if any(written.produced[run.tp].get(o) == s for o, s in zip(run.offsets, run.sums, strict=True))
+            if any(
+                offset < ends[run.tp] and written.produced[run.tp][offset] == found
+                for offset, found in zip(run.offsets, run.sums, strict=True)
+            )
         ]
 
     def judge(self) -> Report:
