@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bridge.core import events as ev
 from bridge.core.commits import read_metadata
 from bridge.records import TopicPartition
 from tests.simulation.group_faults import GroupFaults
@@ -61,6 +62,12 @@ class Faults(GroupFaults):
                 world.kafka.committed.pop(tp, None)
             world.truth.recreated(tp)
             world.produce(tp, draw.choice((0, draw.randint(1, 10), draw.randint(10, 60))))
+
+    def ends(self) -> None:
+        """No fault: bridges that run until idle are told where the logs end."""
+        event = ev.Flush({tp: log.end for tp, log in self._world.kafka.logs.items()})
+        for bridge in self._world.group.able:
+            bridge.deliver(event)
 
     # --- workers ---------------------------------------------------------------------------------------------------
 

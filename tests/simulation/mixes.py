@@ -89,10 +89,10 @@ MIXES = {
     "undecodable": _mix(
         "undecodable poison taskfail kill leave move lost letters", attempts=3, policies=DISPOSED, links=2
     ),
-    "stops": _mix("leave move taskfail notice commit"),
+    "stops": _mix("leave ends move taskfail notice commit"),
     "retention": _mix("retention kill move worker"),
     "everything": _mix(
-        f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore slow clock "
+        f"{GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore slow clock ends "
         "hang falsedead redis flush rollback rule"
     ),
     "operators": _mix(
@@ -130,6 +130,7 @@ EVERY = {
     "reset": 30.0,
     "recreate": 25.0,
     "slow": 20.0,
+    "ends": 15.0,
     "clock": 20.0,
     "leave": 20.0,
     "eager": 15.0,
