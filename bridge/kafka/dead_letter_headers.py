@@ -155,7 +155,7 @@ OWN: Mapping[str, Callable[[DeadLetter], str]] = {
     _DISPOSITION: lambda letter: letter.disposition,
     _EXCEPTION: lambda letter: _name(letter.exception),
     "lanebridge.traceback": lambda letter: letter.traceback,
-    "lanebridge.timestamp": lambda letter: iso_time(letter.row[TIMESTAMP]),
+    "lanebridge.timestamp": lambda letter: _record_time(letter.row[TIMESTAMP]),
     "lanebridge.first.failure": lambda letter: iso_time(letter.first_failed_ms),
     "lanebridge.last.failure": lambda letter: iso_time(letter.last_failed_ms),
     "lanebridge.task": lambda letter: _name(letter.task),
@@ -167,7 +167,12 @@ OWN: Mapping[str, Callable[[DeadLetter], str]] = {
 
 def iso_time(at_ms: int) -> str:
     """`2026-11-24T09:30:01.042Z`; "" for a time that is not known (0, -1) or that no calendar has."""
-    if at_ms <= 0:
+    return _record_time(at_ms) if at_ms else ""
+
+
+def _record_time(at_ms: int) -> str:
+    """The same of a record: only -1 is none, 0 and what is below are times like any other."""
+    if at_ms == -1:
         return ""
     try:
         return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -77,6 +77,14 @@ def test_what_is_not_known_has_no_header(sender: Sender) -> None:
     assert names == ["lanebridge.disposition", "lanebridge.link", "lanebridge.version", "lanebridge.profile"]
 
 
+@pytest.mark.parametrize(
+    ("at_ms", "said"),
+    [(0, b"1970-01-01T00:00:00.000Z"), (-5, b"1969-12-31T23:59:59.995Z"), (1, b"1970-01-01T00:00:00.001Z")],
+)
+def test_a_record_as_old_as_the_epoch_keeps_its_timestamp(at_ms: int, said: bytes) -> None:
+    assert dict(letter_headers(TP, letter(row(timestamp_ms=at_ms)), KAFKA))["lanebridge.timestamp"] == said
+
+
 def test_a_time_that_no_calendar_has_is_left_out() -> None:
     names = dict(letter_headers(TP, letter(row(timestamp_ms=2**62)), KAFKA))
     assert "lanebridge.timestamp" not in names
