@@ -27,7 +27,7 @@ class Result:
 
 
 def version() -> str:
-    """Twelve characters that stand for what is tested: the Python and Lua files of bridge/, without the embedded servers."""
+    """Twelve characters that stand for what is tested: the code of bridge/, without the embedded servers."""
     found = hashlib.sha256()
     for path in sorted((ROOT / "bridge").rglob("*")):
         if path.suffix in {".py", ".lua"} and "devstack" not in path.parts:
