@@ -12,6 +12,7 @@ from celery import _state
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bridge.devstack import KafkaServer, RedisServer
+from tests.redis62 import WHY_NOT
 from tests.waiting import wait_until
 
 #: who may log in at the broker's SASL listener
@@ -26,6 +27,12 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 #: what Celery itself puts into every app
 import_module("celery.app.builtins")
 _CELERYS_OWN = set(_state._on_app_finalizers)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What is left out on this Python is said, also by the process that collects nothing itself."""
+    if WHY_NOT:
+        terminalreporter.write_line(f"deselected: the ledger's tests on Redis 6.2, for {WHY_NOT}", yellow=True)
 
 
 @pytest.fixture(autouse=True)

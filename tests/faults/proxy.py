@@ -57,6 +57,11 @@ class Counts:
     accepted: int = 0
     reset: int = 0
 
+    @property
+    def total(self) -> int:
+        """Grows with whatever happens."""
+        return self.passed + self.dropped + self.accepted + self.reset
+
 
 class Proxy:
     """Serves `port` in a thread of its own for as long as the `with` block; `target_port` is where new connections go
@@ -123,6 +128,8 @@ class Proxy:
             await self._over.wait()
             server.close()
             await self._reset_all()
+            while self._connections:  # each ends by itself: the loop would complain of those that it has to cancel
+                await asyncio.sleep(0.01)
 
     async def _switch(self, mode: Mode) -> None:
         self._mode = mode

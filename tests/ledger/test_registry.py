@@ -10,17 +10,16 @@ from bridge.entries import Heartbeat
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.registry import Registry
 from tests.ledger.model import LedgerModel
+from tests.ledger.story import Story
 from tests.waiting import wait_until
 
 HEARTBEAT = Heartbeat("host.1", "host", "prefork", ("lane-0", "celery"), ("tasks.store",), ("chain-1", "chain-2"), 4)
 
 
-@pytest.fixture(params=["server", "model"])
-def ledger(request: pytest.FixtureRequest) -> Ledger | LedgerModel:
-    if request.param == "server":
-        real: Ledger = request.getfixturevalue("real")
-        return real
-    return LedgerModel(lambda: time.time_ns() // 1_000_000)
+@pytest.fixture
+def ledger(story: Story) -> Ledger | LedgerModel:
+    assert isinstance(story.ledger, (Ledger, LedgerModel))
+    return story.ledger
 
 
 def of(ledger: Ledger | LedgerModel, worker: str) -> list[Heartbeat]:
