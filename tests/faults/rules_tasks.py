@@ -155,19 +155,22 @@ def skipped(history: History, claims: Claims, finished: Finished) -> Iterator[st
 
 def overlapping(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
     """R7: runs of a lane do not overlap, but for `claims.overlaps` links that ran when their chain was superseded; no
-    link of a chain begins after a newer chain of its lane."""
+    link of a chain begins after a newer chain of its lane, unless Redis has forgotten the newer one in between."""
     pairs = checker.overlapping(history.runs)
     if len(pairs) > claims.overlaps:
         first, second = pairs[0]
         text = f"{first.chain} {first.link} and {second.chain} {second.link} from {second.begin:.3f} on"
         yield f"R7 overlap: {len(pairs)} pairs, {text}"
+    rolled_back = [said.at for said in history.injected if isinstance(said, RedisLost) and said.rolled_back]
     current: dict[Stream, str] = {}
-    old: set[str] = set()
+    old: dict[str, float] = {}
     for run in history.runs:
         if run.chain in old:
-            yield f"R7 overlap: {run.chain} {run.link} began at {run.begin:.3f}, after the newer {current[run.stream]}"
+            if not any(old[run.chain] < at < run.begin for at in rolled_back):
+                newer = current[run.stream]
+                yield f"R7 overlap: {run.chain} {run.link} began at {run.begin:.3f}, after the newer {newer}"
         elif current.setdefault(run.stream, run.chain) != run.chain:
-            old.add(current[run.stream])
+            old[current[run.stream]] = run.begin
             current[run.stream] = run.chain
 
 

@@ -171,6 +171,13 @@ GOOD_ONES: Mapping[str, tuple[History, Claims]] = {
         with_faults(with_runs(GOOD, a_run(C, 7.6, chain="c")), RedisLost(7.5, STAGE, rolled_back=True)),
         CLAIMS,
     ),
+    "a later link of a chain that an old state of Redis shows": (
+        with_faults(
+            with_runs(TWO_LINKS, replace(a_run(B, 6.52, chain="b", link="link2"), end=6.55)),
+            RedisLost(6.3, STAGE, rolled_back=True),
+        ),
+        replace(CLAIMS, links=("link1", "link2"), overlaps=1),
+    ),
     "what a killed worker may have done runs again": (KILLED, CLAIMS),
     "a superseded run beside its successor": (SUPERSEDED, replace(CLAIMS, overlaps=1)),
     "offsets moved back on purpose": (with_samples(MOVED_BACK, committed(9, 11.0)), CLAIMS),
