@@ -160,8 +160,8 @@ class Stage:
         """What was written down against the rules."""
         claims, written = self.claims(), read_history(self.rig.history)
         records = handled(written.runs, claims.links[-1])
-        figures = {"records handled": records.total(), "batches": len(written.runs), **counts(written, claims)}
-        figures = {**figures, **self.figures}
+        figures: dict[str, object] = {"records handled": records.total(), "batches": len(written.runs)}
+        figures = {**figures, **counts(written, claims), **self.figures}
         return Report(figures, violations(written, claims))
 
     # --- processes ---------------------------------------------------------------------------------------------------
