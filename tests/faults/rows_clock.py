@@ -1,0 +1,108 @@
+"""Rows of the matrix: the wall clock of one process jumps, two hours forward and back; its monotonic time goes on.
+
+libfaketime, preloaded, reads the shift once a second from a file. The package has it for Linux on x86-64: elsewhere
+these rows fail and say so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import redis
+
+from bridge.devstack.redis import RedisServer
+from tests.faults.matrix import row
+from tests.faults.rig import Failed, Process
+from tests.faults.servers import Servers
+from tests.faults.stage import Setup, Stage
+
+USUAL = Setup(records=12_000, links=2)
+
+
+def clock(file: Path) -> Mapping[str, str]:
+    """The environment of a process whose wall clock is shifted by what this file says. Raises Failed."""
+    found = importlib.util.find_spec("libfaketime")
+    library = Path(found.origin if found and found.origin else "/nowhere").parent
+    library = library / "vendor/libfaketime/src/libfaketime.so.1"
+    if not library.exists():
+        raise Failed("no clock can be shifted: libfaketime is not installed on this platform")
+    file.write_text("+0\n")
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+class RedisWithClock(RedisServer):
+    """A server whose wall clock is shifted by what `clock_file` says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = tempfile.TemporaryDirectory(prefix="lanebridge-clock-")
+        self.clock_file = Path(self._clock.name) / "clock"
+
+    def close(self) -> None:
+        """As RedisServer."""
+        super().close()
+        self._clock.cleanup()
+
+    def _command(self) -> list[str]:
+        return ["env", *(f"{name}={value}" for name, value in clock(self.clock_file).items()), *super()._command()]
+
+
+class ClockStage(Stage):
+    """Bridges and workers have clocks that can be shifted."""
+
+    def clock_file(self, name: str) -> Path:
+        """What shifts the clock of this bridge or worker."""
+        return self.rig.directory / f"{name}.clock"
+
+    def start_bridge(self, name: str, *arguments: str, **env: str) -> Process:
+        """As on any stage, with a clock."""
+        return super().start_bridge(name, *arguments, **clock(self.clock_file(name)), **env)
+
+    def start_worker(self, name: str, queues: str = "", **env: str) -> Process:
+        """As on any stage, with a clock."""
+        return super().start_worker(name, queues, **clock(self.clock_file(name)), **env)
+
+
+@row(29, "clock-worker", USUAL, stage=ClockStage)
+def clock_worker(stage: ClockStage) -> None:
+    """A worker's wall clock jumps two hours forward, then two hours back."""
+    _jump(stage, stage.clock_file(stage.roll.choice(["even", "odd"])))
+
+
+@row(29, "clock-bridge", USUAL, stage=ClockStage)
+def clock_bridge(stage: ClockStage) -> None:
+    """A bridge's wall clock jumps two hours forward, then two hours back."""
+    _jump(stage, stage.clock_file(stage.any_bridge()))
+
+
+#: when all heartbeats expire at once, workers are declared dead beside the four links that they run
+REDIS = Setup(records=12_000, links=2, servers=lambda: Servers(redis=RedisWithClock()), overlaps=4)
+
+
+@row(29, "clock-redis", REDIS)
+def clock_redis(stage: Stage) -> None:
+    """Redis' wall clock jumps two hours forward, then two hours back."""
+    server = stage.rig.stack.redis
+    assert isinstance(server, RedisWithClock)
+    with redis.Redis.from_url(server.url) as client:
+        _jump(stage, server.clock_file, lambda: int(client.time()[0]) - time.time())
+
+
+def _jump(stage: Stage, file: Path, shift_seen: Callable[[], float] | None = None) -> None:
+    """`shift_seen`: the seconds by which the process is off, when they can be asked for."""
+    for shift, hours in (("+2h", 2), ("+0", 0), ("-2h", -2), ("+0", 0)):
+        stage.wait(1.0, 4.0)
+        with stage.fault(f"clock {shift}"):
+            file.write_text(f"{shift}\n")
+        if shift_seen is not None:
+            stage.rig.until(lambda at=hours: abs(shift_seen() - at * 3600) < 60, 30, "the clock jumps")  # type: ignore[misc]
+        stage.await_progress("all partitions go on", 60.0, supervised=True)
