@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import AbstractContextManager
 
 from bridge.devstack import DevStack
@@ -14,9 +15,6 @@ from tests.faults.servers import Servers
 from tests.faults.shapes import LARGEST, SHAPES, Shape, produce
 from tests.faults.stage import Setup, Stage
 from tests.kafka.raw_headers import produce_with_header
-
-#: a record of 2023
-LONG_AGO_MS = 1_700_000_000_000
 
 
 def large_messages() -> AbstractContextManager[DevStack]:
@@ -41,8 +39,9 @@ def write_shapes(stage: Stage) -> dict[tuple[int, int], Shape]:
 
 def _write_unreadable(stage: Stage, servers: str, partition: int) -> None:
     """The Kafka client cannot read such headers: the record comes without any, and the bridge says so."""
-    produce_with_header(servers, stage.rig.topic, b"{}", b"\xff", partition=partition, timestamp_ms=LONG_AGO_MS)
-    carried = sums.digest(LONG_AGO_MS, None, b"{}")
+    at_ms = int(time.time() * 1000)  # an old record alone in its log would be deleted by Kafka's retention
+    produce_with_header(servers, stage.rig.topic, b"{}", b"\xff", partition=partition, timestamp_ms=at_ms)
+    carried = sums.digest(at_ms, None, b"{}")
     stage.note("produced", topic=stage.rig.topic, partition=partition, records=[[0, carried]])
 
 

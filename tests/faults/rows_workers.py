@@ -75,7 +75,7 @@ def _one_of_another_lane(stage: Stage, hit: Iterable[tuple[str, int, int]]) -> R
 def _told_apart(stage: Stage) -> None:
     """The bridges take a lost process for what it is."""
     said = [each for each in read_history(stage.rig.history).bridges if isinstance(each, Other)]
-    losses = sum(each.about["kind"] == "worker_lost" for each in said if each.name == "outcome")
+    losses = sum("WorkerLost" in each.about["text"] for each in said if each.name == "report")
     stage.figures["losses"] = losses
     if not losses:
         stage.violations.append("R11 signals: no process counts as lost")
