@@ -54,12 +54,14 @@ def _await_exits(stage: Stage, endings: list[Ending], *, only_ended: bool) -> No
 
 
 def _toggle(stage: Stage, endings: list[Ending]) -> bool:
-    """Start or end one of the bridges; whether that was done: one that has not joined the group yet goes on."""
+    """Start or end one of the bridges; whether that was done: one that has not joined the group yet goes on, and so
+    does the only one that has: how long a process takes to start is not what the storm is about."""
     name = stage.roll.choice(NAMES)
     if name not in stage.bridges:
         stage.start_bridge(name)
         return True
-    if not told(stage, stage.bridges[name], "assigned"):
+    joined = {each for each, bridge in stage.bridges.items() if told(stage, bridge, "assigned")}
+    if name not in joined or joined == {name}:
         return False
     if stage.roll.random() < 0.5:
         stage.kill(name)
