@@ -94,4 +94,5 @@ def upgrade_failover(stage: Mixed) -> None:
         # the supervisor's last start of the old release may have met a converted partition too
         stage.await_exit(stage.ask_to_end("b1", signal.SIGTERM), codes=(0, 1, -signal.SIGTERM))
         stage.start_bridge("b1", **NEXT)
+    await_shared(stage)
     stage.await_progress("all partitions go on")
