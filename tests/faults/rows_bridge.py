@@ -165,7 +165,7 @@ def _frozen_past(stage: Stage, longer: float) -> None:
 FROZEN = {**QUICK, "FAULTS_WORK": "0.01"}
 
 
-@row(4, "bridge-frozen", Setup(env=FROZEN, records=6_000), smoke=True)
+@row(4, "bridge-frozen", Setup(env=FROZEN, records=6_000))
 def bridge_frozen(stage: Stage) -> None:
     """SIGSTOP of a bridge for longer than its session, until another owns its partitions, then SIGCONT: a zombie that
     wakes up; three times."""
