@@ -41,11 +41,13 @@ class TerminateLinks:
 
 @dataclass(frozen=True, slots=True)
 class ClearLedger:
-    """Forget all lanes and the base of the partition (owner checked). Answer: Cleared."""
+    """Forget all lanes and the base of the partition (owner checked), unless a link is claimed that is not in `ended`:
+    these have ended, or were waited for. Answer: Cleared."""
 
     tp: TopicPartition
     serial: int
     owner: Owner
+    ended: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

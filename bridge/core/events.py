@@ -70,7 +70,7 @@ class OwnerAssigned:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """`accepted` False: somebody else owns the partition."""
+    """`accepted` False: somebody else owns the partition, or a link has been claimed meanwhile."""
 
     tp: TopicPartition
     serial: int

@@ -113,7 +113,9 @@ class Partition:
         self.changing = False
         #: the log does not have what comes next: Kafka is asked where to go on
         self.relocating = False
+        #: before the ledger is cleared: until when claimed links are waited for, those that still run, and all of them
         self.clear_at, self.terminating = float("inf"), set[str]()
+        self.revoked: tuple[str, ...] = ()
         self.flush_end: int | None = None
         #: why this assignment must begin anew, without what it knows ("" it need not)
         self.must_restart = ""
@@ -194,6 +196,7 @@ class Partition:
         self.stage = Stage.CLEARING
         in_flight = [e for e in self.entry.lanes.values() if e.in_flight]
         self.terminating = {link_id(e.chain, e.link) for e in in_flight if e.claim is not None}
+        self.revoked = tuple(sorted(self.terminating))
         if self.terminating:  # the others, too: none of them may be claimed while these are waited for
             self._emit(TerminateLinks(tuple(sorted(link_id(e.chain, e.link) for e in in_flight))))
         self.clear_at = now + TERMINATE_WAIT if self.terminating else now
@@ -207,14 +210,14 @@ class Partition:
     def clear(self) -> None:
         """No claimed link runs any more, or the wait for it (`clear_at`) is over: clear the ledger."""
         self.clear_at = float("inf")
-        self._emit(ClearLedger(self.tp, self.serial, self.owner))
+        self._emit(ClearLedger(self.tp, self.serial, self.owner, self.revoked))
 
     def cleared(self, accepted: bool) -> None:
-        """The ledger has forgotten the partition, or somebody else owns it."""
+        """The ledger has forgotten the partition, or somebody else owns it, or a link has begun that nobody revoked."""
         if self.stage is not Stage.CLEARING:
             return
         if not accepted:
-            self.reassign("another owner while clearing")
+            self.reassign("another owner, or a link that has just begun, while clearing")
             return
         self.entry = PartitionEntry(owner=self.owner)
         self._confirm()

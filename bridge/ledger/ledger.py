@@ -117,10 +117,11 @@ class Ledger:
         args = (*owner, rule, topic_id, base, *flat.from_iterable(watermarks.items()))
         return self._accepted(_RESTORE.command((self._key(tp),), args))
 
-    def clear(self, tp: TopicPartition, owner: Owner) -> bool:
+    def clear(self, tp: TopicPartition, owner: Owner, ended: Sequence[str]) -> bool:
         """Forget lanes, base, rule, topic id and the payloads in flight; the owner stays.
-        False: somebody else owns the partition."""
-        return self._accepted(_CLEAR.command((self._key(tp),), owner))
+        False: somebody else owns the partition, or a link that is not among `ended` (ids) is claimed and has no
+        outcome."""
+        return self._accepted(_CLEAR.command((self._key(tp),), (*owner, *ended)))
 
     def change_rule(self, tp: TopicPartition, owner: Owner, rule: str, base: int) -> bool:
         """Let `rule` decide the lanes: the old lanes go, everything below `base` is finished in every new one.

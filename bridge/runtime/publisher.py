@@ -103,7 +103,7 @@ class Publisher:
         self._post(ev.OwnerAssigned(effect.tp, effect.serial, entry))
 
     def _clear(self, effect: ef.ClearLedger) -> None:
-        accepted = self._ledger.clear(effect.tp, effect.owner)
+        accepted = self._ledger.clear(effect.tp, effect.owner, effect.ended)
         self._post(ev.Cleared(effect.tp, effect.serial, accepted))
 
     def _restore(self, effect: ef.Restore) -> None:

@@ -126,8 +126,8 @@ class Bench:
         match effect:
             case ef.AssignOwner(tp, serial, number):
                 answer = ev.OwnerAssigned(tp, serial, self.ledger.assign(tp, self.name, number))
-            case ef.ClearLedger(tp, serial, owner):
-                answer = ev.Cleared(tp, serial, self.ledger.clear(tp, owner))
+            case ef.ClearLedger(tp, serial, owner, ended):
+                answer = ev.Cleared(tp, serial, self.ledger.clear(tp, owner, ended))
             case ef.Restore(tp, serial, owner, marks, rule, topic_id, base):
                 yes = self.ledger.restore(tp, owner, marks, rule=rule, topic_id=topic_id, base=base)
                 answer = ev.Restored(tp, serial, yes)

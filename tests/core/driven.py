@@ -63,13 +63,13 @@ class Driven(Bench):
         for effect in self.effects:
             if isinstance(effect, ef.Settle):
                 may_skip = bool(self.rules.on_failed) or self.rules.on_exhausted == "skip"
-                self.truth.settled(effect, may_skip=may_skip)
+                self.truth.settled(effect, may_skip=may_skip, era=0)
         self.effects.clear()
         super()._check()
 
     def handle(self, event: ev.Event) -> None:
         if isinstance(event, ev.DeadLettersWritten) and event.is_owner:
-            self.truth.written(self.writes[event.number])
+            self.truth.written(self.writes[event.number], 0, era=0)
         super().handle(event)
 
     # --- effects ---------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class Driven(Bench):
         if isinstance(effect, ef.Dispatch) and getattr(answer, "answer", None) is ev.DispatchAnswer.OK:
             self.queue.append(Message(effect.tp, effect.chain.lane, effect.chain.id, 1))
             if is_new:
-                self.truth.dispatched(effect, is_fenced=False)
+                self.truth.dispatched(effect, is_fenced=False, era=0)
                 self.dispatched[effect.chain.id] = [row[OFFSET] for row in effect.rows]
         return answer
 

@@ -308,6 +308,23 @@ def test_unclaimed_chains_need_no_wait_before_the_ledger_is_cleared() -> None:
     assert bench.take(ef.TerminateLinks) == []
 
 
+def test_a_link_that_is_claimed_just_before_the_ledger_is_cleared_is_terminated_and_waited_for_too() -> None:
+    old = Bench().assign()
+    old.fetch(0, 1, 2)
+    old.broker.committed[TP] = (0, "")
+    bench = Bench(beside=old, name="b2")
+    bench.silent = {ef.ClearLedger}
+    bench.assign()
+    old.claim()
+    bench.silent = set()
+    bench.carry_out_kept()
+    (terminate,) = bench.take(ef.TerminateLinks)
+    assert terminate.links == (f"{old.lane().flight.chain}-1",)  # type: ignore[union-attr]
+    assert bench.ledger.read([TP])[TP].lanes[0].chain
+    bench.handle(ev.ErrorHeard(terminate.links[0], "REVOKED", "TaskRevokedError", "terminated", "w1"))
+    assert started_at(bench) == 0
+
+
 def test_a_clearing_that_another_owner_overtakes_begins_again() -> None:
     bench = with_ledger()
     bench.broker.committed[TP] = (3, "")

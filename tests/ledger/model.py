@@ -131,8 +131,12 @@ class LedgerModel:
                 self._raise(partition, lane, watermark)
         return True
 
-    def clear(self, tp: TopicPartition, owner: Owner) -> bool:
-        if self._owned(tp, owner) is None:
+    def clear(self, tp: TopicPartition, owner: Owner, ended: Sequence[str]) -> bool:
+        partition = self._owned(tp, owner)
+        if partition is None:
+            return False
+        claimed = [lane for lane in partition.lanes.values() if lane.claim is not None and not lane.outcome]
+        if any(link_id(lane.chain, lane.link) not in ended for lane in claimed):
             return False
         self._state.partitions[tp] = _Partition(owner)
         return True

@@ -13,7 +13,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from bridge.devstack import RedisServer
-from bridge.entries import NOTHING_SEEN, Counters, Failure, LaneEntry, Outcome, Owner, PartitionEntry, Rejection, Seen
+from bridge.entries import (
+    NOTHING_SEEN,
+    Counters,
+    Failure,
+    LaneEntry,
+    Outcome,
+    Owner,
+    PartitionEntry,
+    Rejection,
+    Seen,
+    link_id,
+)
 from bridge.ledger.connect import connect
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import DispatchCommand, Ledger
@@ -92,10 +103,11 @@ class LedgerAgainstModel(RuleBasedStateMachine):
         ]
         assert answers[0] == answers[1]
 
-    @rule(tp=partitions, data=st.data())
-    def clear(self, tp: TopicPartition, data: st.DataObject) -> None:
-        owner = self.an_owner(data)
-        assert self.real.clear(tp, owner) == self.model.clear(tp, owner)
+    @rule(tp=partitions, data=st.data(), knows=st.booleans())
+    def clear(self, tp: TopicPartition, data: st.DataObject, knows: bool) -> None:
+        owner, entry = self.an_owner(data), self.model.read([tp])[tp]
+        ended = [link_id(lane.chain, lane.link) for lane in entry.lanes.values() if knows and lane.claim is not None]
+        assert self.real.clear(tp, owner, ended) == self.model.clear(tp, owner, ended)
 
     @rule(tp=partitions, data=st.data(), name=names, base=offsets)
     def change_rule(self, tp: TopicPartition, data: st.DataObject, name: str, base: int) -> None:

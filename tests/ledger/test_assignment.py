@@ -92,11 +92,20 @@ def test_clear_forgets_what_the_lanes_did_and_keeps_the_owner(story: Story) -> N
     story.claimed()
     story.ledger.restore(TP, story.owner, {1: 7}, rule="key:2", topic_id="id", base=6)
 
-    assert story.ledger.clear(TP, story.owner)
+    assert story.ledger.clear(TP, story.owner, [story.handle().link_id])
 
     entry = story.entry()
     assert (entry.owner, entry.base, entry.rule, entry.topic_id, entry.lanes) == (story.owner, None, "", "", {})
     assert story.ledger.claim(story.handle(), "w", "n").refused == "not current"
+
+
+def test_clear_is_refused_while_a_link_is_claimed_that_was_not_waited_for(story: Story) -> None:
+    story.claimed()
+    assert not story.ledger.clear(TP, story.owner, ())
+    assert not story.ledger.clear(TP, story.owner, [story.handle(link=2).link_id])
+    assert story.entry().lanes[0].claim is not None
+    story.ledger.complete(story.handle(), "w", "n", FAILED)
+    assert story.ledger.clear(TP, story.owner, ())
 
 
 def test_a_changed_rule_drops_the_lanes_and_raises_the_base(story: Story) -> None:
@@ -154,7 +163,7 @@ def _step(story: Story, step: str, owner: Owner) -> bool:
     if step == "restore":
         return story.ledger.restore(TP, owner, {0: 50}, rule="key:8", topic_id="id", base=50)
     if step == "clear":
-        return story.ledger.clear(TP, owner)
+        return story.ledger.clear(TP, owner, ())
     if step == "change_rule":
         return story.ledger.change_rule(TP, owner, "key:8", 50)
     return story.ledger.keep(TP, owner)

@@ -128,7 +128,7 @@ def test_a_step_between_reading_and_dispatch_is_noticed(story: Story, stage: str
 def test_a_lane_whose_chain_is_gone_is_changed(story: Story) -> None:
     story.dispatched()
     seen = story.lane().seen
-    story.ledger.clear(TP, story.owner)
+    story.ledger.clear(TP, story.owner, ())
 
     assert story.ledger.dispatch([story.command("second", expect=seen)]) == ["changed"]
     assert story.entry().lanes == {}
@@ -322,7 +322,7 @@ def test_what_a_chain_is_asked_about_is_dropped_with_its_lane(story: Story, step
     story.ledger.dispatch([story.asking("hook")])
 
     if step == "clear":
-        assert story.ledger.clear(TP, story.owner)
+        assert story.ledger.clear(TP, story.owner, ())
     else:
         assert story.ledger.change_rule(TP, story.owner, "key:8", 5)
 

@@ -46,7 +46,7 @@ def test_every_step_of_an_owner_puts_the_expiry_off(real_story: Story, client: r
     steps: dict[str, Callable[[], object]] = {
         "assign": lambda: ledger.assign(TP, "me", 0),
         "restore": lambda: ledger.restore(TP, owner, {}, rule="partition", topic_id="id", base=5),
-        "clear": lambda: ledger.clear(TP, owner),
+        "clear": lambda: ledger.clear(TP, owner, ()),
         "change_rule": lambda: ledger.change_rule(TP, owner, "key:8", 5),
         "dispatch": lambda: ledger.dispatch([real_story.command("a", lane=1)]),
         "settle": lambda: ledger.settle(TP, owner, 0, "first", 8, 5),

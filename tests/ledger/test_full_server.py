@@ -74,7 +74,7 @@ def test_a_full_server_still_gives_a_partition_to_a_new_owner(crowded: Story, fu
     assert crowded.ledger.restore(TP, own, {0: 6}, rule="partition", topic_id="id", base=6)
     assert crowded.ledger.keep(TP, own)
     assert crowded.ledger.change_rule(TP, own, "key:8", 7)
-    assert crowded.ledger.clear(TP, own)
+    assert crowded.ledger.clear(TP, own, ())
 
 
 def test_a_full_server_still_takes_a_new_attempt_in_place_of_the_old_one(

@@ -16,7 +16,7 @@ from tests.ledger.story import FAILED, OK, TP, Story, hash_of, keys_of
     [
         pytest.param(lambda s: s.ledger.complete(s.handle(), "w", "n", FAILED), id="complete"),
         pytest.param(lambda s: s.ledger.fault(TP, 0, "first", 1, "w", FAILED), id="fault"),
-        pytest.param(lambda s: s.ledger.clear(TP, s.owner), id="clear"),
+        pytest.param(lambda s: s.ledger.clear(TP, s.owner, [s.handle().link_id]), id="clear"),
         pytest.param(lambda s: s.ledger.change_rule(TP, s.owner, "key:8", 5), id="change_rule"),
     ],
 )

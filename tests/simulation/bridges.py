@@ -67,7 +67,7 @@ class SimBridge(Client):
 
     def _clear(self, effect: ef.ClearLedger) -> None:
         def step() -> ev.Event:
-            accepted = self.world.ledger.clear(effect.tp, effect.owner)
+            accepted = self.world.ledger.clear(effect.tp, effect.owner, effect.ended)
             if accepted:
                 self.world.truth.cleared(effect.tp, self.world.now)
             return ev.Cleared(effect.tp, effect.serial, accepted)

@@ -13,6 +13,7 @@ from tests.simulation.bridges import SimBridge
 from tests.simulation.workers import HOOK, TASK
 
 if TYPE_CHECKING:
+    from tests.simulation.client import Client
     from tests.simulation.world import World
 
 
@@ -68,7 +69,7 @@ class Group:
         rules = self._draw_rules() if world.mix.faults & {"rule", "declare"} else self._rules
         self.bridges.append(SimBridge(world, f"b{len(self.bridges)}", rules))
 
-    def count_out(self, bridge: SimBridge) -> None:
+    def count_out(self, bridge: Client) -> None:
         """The bridge is no member any more: others get its partitions."""
         bridge.member = False
         for tp, owner in list(self.owners.items()):
