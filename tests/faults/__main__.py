@@ -12,7 +12,7 @@ import click
 
 from tests.faults import modules  # noqa: F401 - registers every cell
 from tests.faults.cell import CELLS
-from tests.faults.matrix import ROWS
+from tests.faults.matrix import ROWS, in_order
 from tests.faults.mutations import MUTATIONS
 from tests.faults.results import Kept, Result
 from tests.faults.running import Run, play, play_many
@@ -62,8 +62,7 @@ def main(
         click.echo(table(Kept(results or RESULTS), range(seeds)))
     elif matrix or smoke:
         rows = names or tuple(name for name, row in ROWS.items() if matrix or row.smoke)
-        runs = [(name, number) for number in range(seeds if matrix else 1) for name in rows]
-        _many(runs, Kept(results or RESULTS), jobs)
+        _many(in_order(rows, seeds if matrix else 1), Kept(results or RESULTS), jobs)
     else:
         _few(names, seed, mutation, results)
 

@@ -6,7 +6,7 @@ committed, and the rules hold. Rows are cells too: `./run faults --cell matrix-0
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,3 +62,13 @@ def row(
         return act
 
     return add
+
+
+def in_order(names: Sequence[str], seeds: int) -> list[tuple[str, int]]:
+    """Cells and seeds, what tells most first: each row once, then the first row of each number with its other seeds,
+    then the others with theirs."""
+    first = {row.number: row.name for row in reversed(ROWS.values())}.values()
+    head = [name for name in names if name in first]
+    tail = [name for name in names if name not in first]
+    others = [(name, seed) for part in (head, tail) for seed in range(1, seeds) for name in part]
+    return [(name, 0) for name in names] + others
