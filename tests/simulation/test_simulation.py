@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.mixes import MIXES
+from tests.simulation.mixes import MIXES, REGRESSIONS
 from tests.simulation.world import World, simulate
 
 SEEDS = 3
@@ -17,6 +17,11 @@ SEEDS = 3
 def test_no_promise_is_broken(mix: str) -> None:
     for seed in range(SEEDS):
         simulate(mix, seed)
+
+
+@pytest.mark.parametrize(("mix", "seed"), [(mix, seed) for mix, seeds in REGRESSIONS.items() for seed in seeds])
+def test_a_seed_that_was_red_once_is_green(mix: str, seed: int) -> None:
+    simulate(mix, seed)
 
 
 def test_one_seed_is_one_history() -> None:
