@@ -20,8 +20,8 @@ USUAL = Setup(records=12_000, links=2, env=POLLS)
 #: records and their payloads fill the line
 NARROW = Setup(records=12_000, size=1000, links=2, env=POLLS)
 #: A worker that is silent for longer than `worker_timeout` is declared dead. What its two processes had done by then, a
-#: batch of 20 records each, was never acknowledged, so it is not finished and runs again.
-DEAD_WORKER = Setup(records=12_000, links=2, env=POLLS, repeats=2 * 20)
+#: batch of 40 records each, was never acknowledged, so it is not finished and runs again.
+DEAD_WORKER = Setup(records=12_000, links=2, env=POLLS, repeats=2 * 40)
 
 SLOW = Mode(latency=2.0)
 NARROW_LINE = Mode(rate=50_000)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from bridge.devstack import DevStack
-from bridge.devstack.ports import fresh_port
+from bridge.devstack.ports import accepts_connections, fresh_port
 from tests.faults import history
 from tests.faults.cell import Report
 from tests.faults.checker import handled
@@ -79,7 +79,7 @@ class Stage:
         usual = {
             "FAULTS_WORK": "0.005",
             "FAULTS_FLAKY": "100",
-            "FAULTS_BATCH": "20",
+            "FAULTS_BATCH": "40",
             "FAULTS_SUMS": "1",
             "FAULTS_LINKS": str(setup.links),
         }
@@ -201,7 +201,9 @@ class Stage:
         process.kill_group()
 
     def terminate(self, name: str, timeout: float = 25.0) -> None:
-        """SIGTERM to a bridge, and its exit code is 0 within `timeout` seconds."""
+        """SIGTERM to a bridge once it serves, and its exit code is 0 within `timeout` seconds."""
+        if self.bridges[name].exit_code is None:
+            self.rig.until(lambda: accepts_connections(self.port_of(name)), 60, f"{name} serves HTTP")
         self.await_exit(self.ask_to_end(name, signal.SIGTERM), timeout=timeout)
 
     def ask_to_end(self, name: str, *numbers: signal.Signals, pause: float = 0.0) -> Ending:
