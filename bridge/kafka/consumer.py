@@ -119,6 +119,10 @@ class Consumer:
             raise FetchInterrupted(f"{type(error).__name__}: {error}") from error
         return fetch
 
+    def hear(self) -> None:
+        """Kafka has answered somebody else in this process."""
+        self._filter.hear()
+
     def poll_only(self, timeout: float = 0.0) -> Fetch:
         """Serve callbacks while no records are wanted. May bring one record all the same."""
         return self.fetch(1, timeout)

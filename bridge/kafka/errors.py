@@ -20,6 +20,9 @@ from bridge.records import TopicPartition
 
 logger = logging.getLogger(__name__)
 
+#: errors that are over when Kafka answers
+_CONNECTION = frozenset({"_ALL_BROKERS_DOWN", "_TRANSPORT", "_RESOLVE", "_TIMED_OUT"})
+
 #: seconds for which an error that goes on is not reported again
 REPORT_INTERVAL_S = 60.0
 #: seconds without an error after which an outage is over: the client tries again at least every two seconds
@@ -144,7 +147,7 @@ class ErrorFilter:
         self._settings = settings
         self._clock = clock
         self._reported: dict[tuple[str, str], tuple[float, int]] = {}
-        self._all_down = self._heard = False
+        self._cut_off = self._all_down = self._heard = False
         self._failed_at = clock()
 
     def admit(self, known: BrokerError) -> BrokerError | None:
@@ -152,6 +155,7 @@ class ErrorFilter:
         now = self._failed_at = self._clock()
         is_outage = known.code == "_ALL_BROKERS_DOWN"
         self._all_down, self._heard = self._all_down or is_outage, False
+        self._cut_off = self._cut_off or known.code in _CONNECTION
         key = (known.code, "" if is_outage else known.broker or known.text)
         reported_at, repeats = self._reported.get(key, (None, 0))
         if reported_at is not None and now - reported_at < REPORT_INTERVAL_S:
@@ -162,16 +166,19 @@ class ErrorFilter:
         return replace(known, repeats=repeats)
 
     def hear(self) -> None:
-        """Something came from a broker, or from what the client had fetched ahead."""
+        """Something came from a broker, or from what the client had fetched ahead; to another client of this process,
+        maybe: on an idle topic nothing else is heard."""
         self._heard = True
 
     def recovered(self) -> BrokerError | None:
-        """After an outage of all brokers, once: they answer again, and the next outage will be news."""
-        is_over = self._all_down and self._heard and self._clock() - self._failed_at > QUIET_S
+        """After a connection has failed, once: Kafka answers again. After an outage of all brokers the next one will be
+        news."""
+        is_over = self._cut_off and self._heard and self._clock() - self._failed_at > QUIET_S
         if not is_over:
             return None
-        self._all_down = False
-        self._reported.clear()
+        if self._all_down:
+            self._reported.clear()
+        self._cut_off = self._all_down = False
         text = f"Kafka at {self._settings.bootstrap_servers} answers again"
         return BrokerError("_ALL_BROKERS_DOWN", "", text, "", recovered=True)
 

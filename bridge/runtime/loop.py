@@ -109,6 +109,8 @@ class Loop:
 
     def _take_mail(self) -> None:
         for event in self.mailbox.take_all():
+            if isinstance(event, ev.TopicsSeen):
+                self._consumer.hear()
             self.handle(event)
         self._carry_out()
 

@@ -7,7 +7,6 @@ import time
 from itertools import pairwise
 
 from bridge.devstack.kafka import KafkaServer
-from tests.faults.cell import require
 from tests.faults.matrix import row
 from tests.faults.seen import await_shared, told
 from tests.faults.servers import Servers
@@ -114,7 +113,7 @@ def rebalance_paused(stage: Stage) -> None:
     """A third bridge comes, and is stopped or killed, while partitions are paused because their buffers are full;
     twice."""
     for number in range(2):
-        require(_paused(stage), "no partition was paused: the row does not show what it must")
+        stage.rig.until(lambda: _paused(stage), 30, "a partition is paused", step=0.1)
         with stage.fault("a bridge comes and goes"):
             stage.start_bridge("extra")
             await_shared(stage)

@@ -70,8 +70,26 @@ def test_after_an_outage_the_end_is_told_once_and_the_next_outage_is_news() -> N
     assert errors.admit(ALL_DOWN)
 
 
+def test_one_connection_that_has_failed_is_over_when_kafka_is_heard() -> None:
+    clock = Clock()
+    errors = ErrorFilter(SETTINGS, clock)
+    assert errors.admit(refused("kafka-2:9092"))
+    clock.now += 10.0
+    assert errors.recovered() is None
+    errors.hear()
+    assert errors.recovered() is not None
+    assert errors.recovered() is None
+    assert errors.admit(refused("kafka-2:9092")) is None  # a connection that fails again and again is told once
+
+
 def test_nothing_recovers_that_was_not_down() -> None:
-    errors = ErrorFilter(SETTINGS, Clock())
+    clock = Clock()
+    errors = ErrorFilter(SETTINGS, clock)
+    errors.hear()
+    assert errors.recovered() is None
+    missing = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "Subscribed topic not available: t")
+    assert errors.admit(explain(missing, SETTINGS))
+    clock.now += 10.0
     errors.hear()
     assert errors.recovered() is None
 

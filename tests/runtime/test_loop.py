@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.core import effects as ef
+from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
 from bridge.core.events import Assigned, CommitAnswered, KafkaAnswered, OwnerAssigned, Restored
 from bridge.core.events import CommitAnswer as Answer
@@ -34,6 +35,9 @@ class ScriptedConsumer:
     def poll_only(self, timeout: float = 0.0) -> Fetch:
         self.calls.append(("poll_only", None))
         return Fetch()
+
+    def hear(self) -> None:
+        self.calls.append(("hear", None))
 
     def seek_back(self, positions: dict[TopicPartition, int]) -> None:
         self.calls.append(("seek_back", dict(positions)))
@@ -102,6 +106,15 @@ def test_after_an_interrupted_fetch_every_partition_is_set_back_to_what_comes_ne
     loop.turn()
     loop.turn()
     assert ("seek_back", {TP: 1}) in consumer.calls
+
+
+def test_an_answer_about_the_topics_shows_the_consumer_that_kafka_is_there() -> None:
+    loop, consumer, _ = _active()
+    loop.turn()
+    assert ("hear", None) not in consumer.calls
+    loop.mailbox.post(ev.TopicsSeen({"t": "id-1"}))
+    loop.turn()
+    assert ("hear", None) in consumer.calls
 
 
 def test_an_error_in_a_callback_comes_out_after_the_fetch() -> None:
