@@ -134,8 +134,8 @@ def few_files(stage: Stage) -> None:
 
 @row(31, "few-threads", Setup(records=12_000))
 def few_threads(stage: Stage) -> None:
-    """The same with room for 1 to 12 threads only. librdkafka aborts a process that gets no thread, or crashes it, without
-    a word of ours: the others are not touched by that."""
+    """The same with room for 1 to 12 threads only. librdkafka aborts a process that gets no thread, or crashes it,
+    without a word of ours: the others are not touched by that."""
     for _ in range(3):
         _limit(stage, THREADS.format(stage.roll.randrange(2, 14)))
 
