@@ -16,7 +16,7 @@ from tests.faults.matrix import ROWS, in_order
 from tests.faults.mutations import MUTATIONS
 from tests.faults.results import Kept, Result
 from tests.faults.running import Run, play, play_many
-from tests.faults.table import table
+from tests.faults.table import page
 
 #: a result is kept here when nothing else is said
 RESULTS = Path(".faults")
@@ -31,7 +31,7 @@ RESULTS = Path(".faults")
 @click.option("--seeds", default=3, show_default=True, help="With --matrix: how many runs of each row.")
 @click.option("--jobs", default=2, show_default=True, help="With --matrix and --smoke: how many cells at a time.")
 @click.option("--results", type=click.Path(path_type=Path), help="Keep the results here (--matrix: .faults).")
-@click.option("--table", "show_table", is_flag=True, help="Print the table of the kept results, and stop.")
+@click.option("--table", "show_table", is_flag=True, help="Print docs/fault-matrix.md from the kept results, and stop.")
 @click.option("--list", "show", is_flag=True, help="Print `cell NAME` or `mutation NAME` a line, and stop.")
 def main(
     names: tuple[str, ...],
@@ -59,7 +59,7 @@ def main(
     # ended from outside, a cell still stops what it has started
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if show_table:
-        click.echo(table(Kept(results or RESULTS), range(seeds)))
+        click.echo(page(Kept(results or RESULTS), range(seeds)))
     elif matrix or smoke:
         rows = names or tuple(name for name, row in ROWS.items() if matrix or row.smoke)
         _many(in_order(rows, seeds if matrix else 1), Kept(results or RESULTS), jobs)
