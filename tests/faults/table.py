@@ -31,8 +31,8 @@ prints this page; `./run faults --cell matrix-01-bridge-kill --seed 7` is one ro
 - *repeated*: finished records that ran again. It is 0 wherever [promise 4](architecture.md#promises) makes no exception
   (Redis lost its data; a worker that was declared dead had done work that it could not report).
 - *order, overlap*: breaches of the rules about the order in a lane, and about two runs at once.
-- *longest recovery*: from the end of a fault until every partition with work left had ended a batch. Under other load;
-  recovery times of their own are in [guarantees](guarantees.md#recovery).
+- *longest recovery*: from the end of a fault until every partition with work left had ended a batch, with other rows
+  beside.
 
 {table(kept, seeds)}"""
 

@@ -1,0 +1,60 @@
+"""The matrix around its rows: in which order they are run, what is kept of them, and the page that shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.faults import modules  # noqa: F401 - registers every row
+from tests.faults.cell import CELLS
+from tests.faults.matrix import ROWS, in_order
+from tests.faults.mutations import MUTATIONS
+from tests.faults.results import Kept, Result
+from tests.faults.table import page
+
+#: the kinds of faults that there are rows for; what is missing of 0 to 33 is the simulation's or another cell's
+NUMBERS = set(range(34))
+
+PAGE = Path(__file__).parents[2] / "docs" / "fault-matrix.md"
+
+
+def test_there_is_a_row_for_every_kind_of_fault() -> None:
+    assert {row.number for row in ROWS.values()} == NUMBERS
+
+
+def test_every_row_is_run_once_before_any_is_run_again() -> None:
+    names = [name for name, row in ROWS.items() if row.number == 1]
+    runs = in_order(names, 3)
+    assert runs[: len(names)] == [(name, 0) for name in names]
+    assert sorted(runs) == sorted((name, seed) for name in names for seed in range(3))
+    assert runs[len(names) : len(names) + 2] == [(names[0], 1), (names[0], 2)]
+
+
+def test_a_result_is_kept_for_the_code_that_it_was_made_with(tmp_path: Path) -> None:
+    kept, name = Kept(tmp_path), next(iter(ROWS))
+    assert not kept.holds(name, 0)
+    kept.write(Result(name, 0, 31.0, [], {"records handled": 7}))
+    kept.write(Result(name, 1, 31.0, ["R1 loss"], {}))
+    assert kept.holds(name, 0)
+    assert not kept.holds(name, 1)
+    (tmp_path / "another").mkdir()
+    assert not Kept(tmp_path / "another").holds(name, 0)
+
+
+def test_the_page_shows_what_holds_what_is_violated_and_what_was_not_run(tmp_path: Path) -> None:
+    kept, (first, second, *_) = Kept(tmp_path), sorted(ROWS, key=lambda name: ROWS[name].number)
+    figures: dict[str, object] = {"records handled": 7, "lost": 0, "repeated": 2, "order and overlap": 0}
+    kept.write(Result(first, 0, 31.0, [], {**figures, "longest recovery (s)": 1.5}))
+    kept.write(Result(second, 0, 31.0, ["R1 loss"], figures))
+    text = page(kept, range(3))
+    assert f"{ROWS[first].what} | 1 | 7 | 0 | 2 | 0 | 1.5 s | 31 s |" in text
+    assert f"{ROWS[second].what} | 1, **1 violated** | 7 | 0 | 2 | 0 |  | 31 s |" in text
+    assert text.count("not run") == len(ROWS) - 2
+
+
+def test_the_published_page_has_every_row() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert [name for name, row in ROWS.items() if f"| {row.number} | {row.what} |" not in text] == []
+
+
+def test_every_mutation_names_a_cell_that_there_is() -> None:
+    assert [name for name, each in MUTATIONS.items() if not set(each.cells) <= set(CELLS)] == []
