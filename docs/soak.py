@@ -1,15 +1,15 @@
 """Draws docs/soak.svg: what a bridge and Redis held during a long run with random faults, from docs/soak.json.
 
-The numbers come from `FAULTS_SOAK_SERIES=docs/soak.json ./run faults --cell soak`. The picture brings its own
-background and looks at the reader's colour scheme.
+The numbers come from `FAULTS_SOAK_SERIES=docs/soak.json ./run faults --cell soak`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
+
+from drawing import style, text
 
 DATA = Path(__file__).parent / "soak.json"
 
@@ -18,26 +18,16 @@ WIDTH, HEIGHT = 880, 560
 #: the room of a curve: left and right edge, height, and the distance from one curve to the next
 LEFT, RIGHT, TALL, STEP = 90, 860, 110, 160
 
-STYLE = """
-  .page { fill: #ffffff; }
-  text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
-  .soft { fill: #59636e; }
-  .small { font-size: 12px; }
-  .name { font-weight: 600; }
+LIGHT = """
   .right { text-anchor: end; }
   .middle { text-anchor: middle; }
   .frame { stroke: #818b98; fill: none; }
   .curve { stroke: #0969da; fill: none; stroke-width: 1.6; }
-  .fault { stroke: #cf222e; stroke-opacity: 0.35; }
-  @media (prefers-color-scheme: dark) {
-    .page { fill: #0d1117; }
-    text { fill: #f0f6fc; }
-    .soft { fill: #9fa9b5; }
+  .fault { stroke: #cf222e; stroke-opacity: 0.35; }"""
+DARK = """
     .frame { stroke: #858e99; }
     .curve { stroke: #4493f8; }
-    .fault { stroke: #ff7b72; stroke-opacity: 0.45; }
-  }
-"""
+    .fault { stroke: #ff7b72; stroke-opacity: 0.45; }"""
 
 #: what each curve is called, which column of a sample it shows, and how many of these are one of its unit
 CURVES = (
@@ -49,15 +39,15 @@ CURVES = (
 
 def draw() -> str:
     """The picture, as SVG."""
-    about = json.loads(DATA.read_text(encoding="utf-8"))
+    about = json.loads(DATA.readtext(encoding="utf-8"))
     samples, faults, seconds = about["samples"], about["faults"], about["minutes"] * 60
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t d">',
         f'<title id="t">{about["minutes"]:g} minutes with {len(faults)} random faults</title>',
         '<desc id="d">Memory, file descriptors and Redis keys over time: none of them grows.</desc>',
-        f"<style>{STYLE}</style>",
+        style(LIGHT, DARK),
         f'<rect class="page" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
-        _text(16, 28, f"{about['minutes']:g} minutes, {len(faults)} faults (each a red line)", "name"),
+        text(16, 28, f"{about['minutes']:g} minutes, {len(faults)} faults (each a red line)", "name"),
     ]
     for number, (name, column, unit) in enumerate(CURVES):
         values = [(sample[0], sample[column] / unit) for sample in samples]
@@ -69,7 +59,7 @@ def _curve(
     top: int, name: str, values: Sequence[tuple[float, float]], faults: Sequence[float], seconds: float
 ) -> Iterator[str]:
     most = max(value for _, value in values) * 1.1
-    yield _text(LEFT, top - 8, name, "small")
+    yield text(LEFT, top - 8, name, "small")
     for at in faults:
         x = _x(at, seconds)
         yield f'<line class="fault" x1="{x}" y1="{top}" x2="{x}" y2="{top + TALL}"/>'
@@ -77,14 +67,10 @@ def _curve(
     points = " ".join(f"{_x(at, seconds)},{top + TALL - value / most * TALL:.1f}" for at, value in values)
     yield f'<polyline class="curve" points="{points}"/>'
     for share in (0.0, 0.5, 1.0):
-        yield _text(LEFT - 8, top + TALL * (1 - share) + 4, f"{most * share:,.0f}", "small soft right")
+        yield text(LEFT - 8, top + TALL * (1 - share) + 4, f"{most * share:,.0f}", "small soft right")
     for minute in range(0, int(seconds // 60) + 1, 3):
-        yield _text(_x(minute * 60, seconds), top + TALL + 16, f"{minute} min", "small soft middle")
+        yield text(_x(minute * 60, seconds), top + TALL + 16, f"{minute} min", "small soft middle")
 
 
 def _x(at: float, seconds: float) -> float:
     return round(LEFT + min(at / seconds, 1.0) * (RIGHT - LEFT), 1)
-
-
-def _text(x: float, y: float, text: str, kind: str) -> str:
-    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(text)}</text>'
