@@ -39,7 +39,7 @@ CURVES = (
 
 def draw() -> str:
     """The picture, as SVG."""
-    about = json.loads(DATA.readtext(encoding="utf-8"))
+    about = json.loads(DATA.read_text(encoding="utf-8"))
     samples, faults, seconds = about["samples"], about["faults"], about["minutes"] * 60
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t d">',
