@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import soak
 import waiting
 
 from bridge.settings import options_table, owned_kafka_table, pipeline_options_table
@@ -25,7 +26,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     },
 }
 
-PICTURES: Mapping[str, Callable[[], str]] = {"waiting.svg": waiting.draw}
+PICTURES: Mapping[str, Callable[[], str]] = {"waiting.svg": waiting.draw, "soak.svg": soak.draw}
 
 
 def generated(name: str) -> str:
