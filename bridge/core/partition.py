@@ -96,8 +96,7 @@ class Partition:
         #: when this assignment began, or began anew
         self.since = clock()
         self.stage = Stage.ASKING
-        self.owner = Owner(0, "")
-        self.entry = PartitionEntry()
+        self.owner, self.entry = Owner(0, ""), PartitionEntry()
         self.topic_id = ""
         #: the lane rule in force; another than the pipeline's until the old lanes have run out (see `barrier`)
         self.rule = rules.rule
@@ -114,8 +113,7 @@ class Partition:
         #: the log does not have what comes next: Kafka is asked where to go on
         self.relocating = False
         #: before the ledger is cleared: until when claimed links are waited for, those that still run, and all of them
-        self.clear_at, self.terminating = float("inf"), set[str]()
-        self.revoked: tuple[str, ...] = ()
+        self.clear_at, self.terminating, self.revoked = float("inf"), set[str](), tuple[str, ...]()
         self.flush_end: int | None = None
         #: why this assignment must begin anew, without what it knows ("" it need not)
         self.must_restart = ""
