@@ -44,3 +44,8 @@ def registry_key(name: str) -> str:
 def states_name(group: str) -> str:
     """The registry of the states that the bridges of a group publish."""
     return f"states/{quote(group, safe=_PLAIN)}"
+
+
+def operators_name(group: str) -> str:
+    """The registry-like name under which operators' instructions to a group lie."""
+    return f"operators/{quote(group, safe=_PLAIN)}"
