@@ -56,7 +56,10 @@ class FlightView:
 @dataclass(frozen=True, slots=True)
 class LaneView:
     """One lane. `attempt` is the attempt in flight or the last one (0: none), `buffered` counts the records that wait
-    behind it, `oldest_timestamp_ms` is that of the first unfinished record (None: none is held, or it has none)."""
+    behind it, `oldest_timestamp_ms` is that of the first unfinished record (None: none is held, or it has none).
+    `first_unfinished` is that record's offset, `at_stake` are the offsets that stopped the last chain and that an
+    operator may skip, `retry_in` the seconds until the next attempt (None: none is waited for), `max_attempts` how many
+    there may be, `paused` by whom and since when ("" not), `traceback` that of `last_error`."""
 
     lane: int
     state: LaneState
@@ -66,6 +69,12 @@ class LaneView:
     last_error: str
     buffered: int
     oldest_timestamp_ms: int | None
+    first_unfinished: int | None = None
+    at_stake: tuple[int, ...] = ()
+    retry_in: float | None = None
+    max_attempts: int = 0
+    paused: str = ""
+    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)

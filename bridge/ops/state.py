@@ -13,10 +13,13 @@ import msgspec
 
 from bridge.core.view import FlightView, LaneState, LaneView, PartitionView
 from bridge.errors import LanebridgeError
+from bridge.ops.totals import Totals
 from bridge.records import TopicPartition
 
 #: the number of this form of the document
 STATE_FORMAT = 1
+
+_NOTHING_DONE = Totals()
 
 QueueOf = Callable[[TopicPartition, int], str]
 
@@ -41,7 +44,10 @@ class Lane(msgspec.Struct, frozen=True):
     """One lane. `owner` is the bridge that has it. `committed` is the offset that the broker has confirmed, `position`
     the first one that is not finished, `fetched` the next to come from Kafka, `end` the end of the log, `lag` = end -
     committed: all five are the partition's. `lag_seconds` is the age of the lane's oldest unfinished record, 0 when it
-    has none; `buffered` counts the records that wait behind the chain in flight; `attempt` is 0 when none was made."""
+    has none; `buffered` counts the records that wait behind the chain in flight; `attempt` is 0 when none was made, of
+    at most `max_attempts`, and `retry_in_seconds` says when the next one goes (null: none is waited for).
+    `first_unfinished` is the offset that the lane stands at, `at_stake` those that stopped its last chain (an operator
+    may skip them), `paused` says by whom and since when (null: it is not), `traceback` is that of `last_error`."""
 
     topic: str
     partition: int
@@ -60,6 +66,12 @@ class Lane(msgspec.Struct, frozen=True):
     attempt: int
     in_flight: InFlight | None
     last_error: str | None
+    first_unfinished: int | None = None
+    at_stake: tuple[int, ...] = ()
+    max_attempts: int = 0
+    retry_in_seconds: float | None = None
+    paused: str | None = None
+    traceback: str | None = None
 
 
 class Partition(msgspec.Struct, frozen=True):
@@ -83,13 +95,14 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class Bridge(msgspec.Struct, frozen=True):
-    """One bridge process: its id, when it wrote this (milliseconds since 1970), how many partitions it has, and what
-    it cannot reach ("" nothing)."""
+    """One bridge process: its id, when it wrote this (milliseconds since 1970), how many partitions it has, what it
+    cannot reach ("" nothing), and what it has done so far."""
 
     id: str
     written_ms: int
     partitions: int
     trouble: str = ""
+    totals: Totals = Totals()
 
 
 class State(msgspec.Struct, frozen=True):
@@ -109,16 +122,17 @@ def state_document(
     queue_of: QueueOf,
     wall_ms: int,
     trouble: str = "",
+    totals: Totals = _NOTHING_DONE,
 ) -> State:
     """The state of one bridge. `ends` are the ends of the logs as far as known, `queue_of(tp, lane)` names the lane's
-    queue, `wall_ms` is the time (milliseconds since 1970), `trouble` what cannot be reached."""
+    queue, `wall_ms` is the time (milliseconds since 1970), `trouble` what cannot be reached, `totals` what was done."""
     lanes: list[Lane] = []
     partitions: list[Partition] = []
     for view in views:
         partition = _partition(view, bridge_id, _end(view, ends.get(view.tp)))
         partitions.append(partition)
         lanes.extend(_lane(view.tp, lane, partition, queue_of, wall_ms) for lane in view.lanes)
-    bridge = Bridge(bridge_id, wall_ms, len(partitions), trouble)
+    bridge = Bridge(bridge_id, wall_ms, len(partitions), trouble, totals)
     return State(tuple(lanes), tuple(partitions), (bridge,))
 
 
@@ -166,6 +180,12 @@ def _lane(tp: TopicPartition, view: LaneView, partition: Partition, queue_of: Qu
         attempt=view.attempt,
         in_flight=_in_flight(flight) if flight is not None else None,
         last_error=view.last_error or None,
+        first_unfinished=view.first_unfinished,
+        at_stake=view.at_stake,
+        max_attempts=view.max_attempts,
+        retry_in_seconds=None if view.retry_in is None else round(view.retry_in, 3),
+        paused=view.paused or None,
+        traceback=view.traceback or None,
     )
 
 

@@ -49,7 +49,7 @@ def test_json_is_the_merged_state_of_all_bridges_with_the_public_fields(cli: Cli
     result = cli("lanes", "-A", app, "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     found = json.loads(result.stdout)
-    assert [tuple(lane) for lane in found["lanes"]] == [LANE_FIELDS] * 2
+    assert [tuple(lane)[: len(LANE_FIELDS)] for lane in found["lanes"]] == [LANE_FIELDS] * 2
     assert [(lane["partition"], lane["owner"], lane["state"], lane["lag"]) for lane in found["lanes"]] == [
         (1, "bridge-a", "running", 20),
         (2, "bridge-b", "idle", None),

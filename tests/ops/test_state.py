@@ -26,10 +26,10 @@ def as_json(state: State) -> dict[str, Any]:
     return found
 
 
-def test_a_lane_has_exactly_the_fields_of_the_public_interface() -> None:
+def test_a_lane_begins_with_the_fields_of_the_public_interface() -> None:
     (lane,) = as_json(document(ACTIVE))["lanes"]
-    assert tuple(lane) == LANE_FIELDS
-    assert lane == {
+    assert tuple(lane)[: len(LANE_FIELDS)] == LANE_FIELDS
+    assert {name: lane[name] for name in LANE_FIELDS} == {
         "topic": "orders",
         "partition": 1,
         "lane": 0,
@@ -92,7 +92,10 @@ def test_a_timestamp_in_the_future_is_no_negative_age() -> None:
 
 def test_the_document_names_its_bridge_and_what_each_partition_holds() -> None:
     found = as_json(document(replace(ACTIVE, blocked=True, is_full=True)))
-    assert found["bridges"] == [{"id": "bridge-a", "written_ms": WALL_MS, "partitions": 1, "trouble": ""}]
+    (bridge,) = found["bridges"]
+    totals = bridge.pop("totals")
+    assert bridge == {"id": "bridge-a", "written_ms": WALL_MS, "partitions": 1, "trouble": ""}
+    assert totals["finished"] == 0
     assert found["format"] == 1
     (partition,) = found["partitions"]
     assert partition == {
