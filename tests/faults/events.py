@@ -153,11 +153,10 @@ class LetterRead(Said):
 
 @dataclass(frozen=True, slots=True)
 class Sample(Said):
-    """Resident memory of a bridge, in bytes, and its file descriptors."""
+    """Resident memory of a bridge, in bytes."""
 
     bridge: int
     rss: int
-    fds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +260,7 @@ INJECTOR: dict[str, Reader] = {
 
 SAMPLER: dict[str, Reader] = {
     "letter": lambda said, line: LetterRead(*said, (*_tp(line), line["offset"]), line["sum"]),
-    "sample": lambda said, line: Sample(*said, line["bridge"], line["rss"], line["fds"]),
+    "sample": lambda said, line: Sample(*said, line["bridge"], line["rss"]),
     "health": lambda said, line: Health(*said, line["bridge"], line["code"], tuple(line["reasons"])),
     "committed": lambda said, line: Committed(*said, _offsets(line)),
     "exited": lambda said, line: Exited(*said, line["who"], line["code"], line["signalled"], line["seconds"]),

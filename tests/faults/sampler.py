@@ -1,20 +1,21 @@
-"""Looks at a stage from outside, twice a second: memory, file descriptors, health, what is committed."""
+"""Looks at a stage from outside, twice a second: memory, health, what is committed."""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from bridge.devstack.ports import LOOPBACK
 from tests.faults.rig import Process
 
 if TYPE_CHECKING:
@@ -27,27 +28,33 @@ logger = logging.getLogger(__name__)
 
 
 class Sampler:
-    """A thread for as long as the `with` block, or until `stop`."""
+    """A thread for as long as the `with` block, or until `stop`, which raises what has ended the looks before."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._over = threading.Event()
         self._looking = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="sampler")
+        self._thread = ThreadPoolExecutor(1, "sampler")
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._looks = self._thread.submit(self._run)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self._end()
+        if error is None:
+            self._looks.result()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._thread.shutdown()
 
     def stop(self) -> None:
         """The last look is over."""
-        self._over.set()
-        self._thread.join()
+        self._end()
+        self._looks.result()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -75,21 +82,22 @@ class Sampler:
     def _look_at_process(self, name: str, process: Process) -> None:
         try:
             seen = psutil.Process(process.pid)
-            with seen.oneshot():
-                self._stage.note("sample", who=name, bridge=seen.pid, rss=seen.memory_info().rss, fds=seen.num_fds())
+            self._stage.note("sample", who=name, bridge=seen.pid, rss=seen.memory_info().rss)
         except psutil.NoSuchProcess:
             return  # it has just ended
 
     def _look_at_health(self, name: str, process: Process) -> None:
-        url = f"http://127.0.0.1:{self._stage.port_of(name)}/readyz"
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
+        with closing(HTTPConnection(LOOPBACK, self._stage.port_of(name), timeout=1)) as connection:
+            try:
+                connection.request("GET", "/readyz")
+                answer = connection.getresponse()
                 code, body = answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            code, body = error.code, error.read()
-        except OSError as error:  # it starts, is frozen, or has ended
-            self._stage.note("health", bridge=process.pid, code=0, reasons=[str(error)])
-            return
+            except (
+                OSError,
+                HTTPException,
+            ) as error:  # it starts, is frozen, or ends, perhaps in the middle of an answer
+                self._stage.note("health", bridge=process.pid, code=0, reasons=[str(error)])
+                return
         reasons = json.loads(body).get("reasons", [])
         self._stage.note("health", bridge=process.pid, code=code, reasons=reasons)
 
