@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +27,7 @@ from tests.faults.stage import Setup, Stage
 MINUTES = float(os.environ.get("FAULTS_SOAK_MINUTES", "15"))
 SERIES = os.environ.get("FAULTS_SOAK_SERIES", "")
 
-#: records a second, and the mean of the seconds between two faults
+#: records that are produced together, about once a second, and the mean of the pauses between two faults in seconds
 RATE, EVERY = 200, 12.0
 
 SETUP = Setup(
@@ -66,18 +67,17 @@ class Soak:
 
     def run(self, seconds: float) -> None:
         """For so long."""
-        threads = [threading.Thread(target=self._produce), threading.Thread(target=self._sample)]
-        for thread in threads:
-            thread.start()
-        try:
-            while time.monotonic() < self._began + seconds:
-                self._stage.wait(min(EVERY, 0.5), 2 * EVERY)
-                self._stage.rig.supervise(self._stage.workers)
-                self._strike()
-        finally:
-            self._over.set()
-            for thread in threads:
-                thread.join()
+        with ThreadPoolExecutor(2) as pool:
+            beside = [pool.submit(self._produce), pool.submit(self._sample)]
+            try:
+                while time.monotonic() < self._began + seconds:
+                    self._stage.wait(min(EVERY, 0.5), 2 * EVERY)
+                    self._stage.rig.supervise(self._stage.workers)
+                    self._strike()
+            finally:
+                self._over.set()
+        for each in beside:
+            each.result()  # one that has failed has ended the load, or the samples
 
     def _strike(self) -> None:
         kind = self._stage.roll.choice(sorted(self._kinds))
