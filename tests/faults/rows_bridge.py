@@ -14,7 +14,7 @@ from tests.faults.stage import Setup, Stage
 #: a dead bridge is noticed after 3 s
 QUICK = {"BRIDGE_SESSION_TIMEOUT": "3", "BRIDGE_HEARTBEAT_INTERVAL": "0.5"}
 
-#: links of 1 to 2 s, and of 8 s: threads, because what sleeps needs no processor
+#: links of about 3 s (40 records), and of 8 s: threads, because what sleeps needs no processor
 SLOW = {"FAULTS_SLEEP": "1", "FAULTS_WORK": "0.1", "FAULTS_FLAKY": "50"}
 SLOWER = {**QUICK, "FAULTS_SLEEP": "8", "FAULTS_WORK": "0", "FAULTS_FLAKY": "0"}
 
@@ -64,7 +64,7 @@ def bridge_kill_both(stage: Stage) -> None:
 
 @row(2, "bridge-stop-slow", Setup(env=SLOW, records=2_400, pool="threads", concurrency=6, begins_when=12))
 def bridge_stop_slow(stage: Stage) -> None:
-    """SIGTERM to a bridge while links of 1 to 2 s run, started again when it has ended; four times."""
+    """SIGTERM to a bridge while links of about 3 s run, started again when it has ended; four times."""
     for _ in range(4):
         await_shared(stage)
         stage.wait(0.0, 2.5)

