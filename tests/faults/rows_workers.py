@@ -92,9 +92,8 @@ def worker_frozen(stage: Stage) -> None:
     """A worker and its pool stand still inside a first link of two until it is taken for lost and another one has gone
     on; awake again, it changes nothing, and no second link of its chains starts."""
     victim = stage.workers[0]
-    _await_inside(stage, victim, "link1")
     with stage.fault("worker frozen"):
-        os.killpg(victim.pid, signal.SIGSTOP)
+        stage.rig.until(lambda: _freeze_inside(stage, victim), 60, "a worker that stands still inside a first link")
         frozen = time.monotonic()
         held = {run.chain for run in _inside(stage, victim) if run.link == "link1"}
         streams = {run.stream for run in _inside(stage, victim)}
@@ -105,6 +104,16 @@ def worker_frozen(stage: Stage) -> None:
     late = {run.chain for run in stage.rig.runs() if run.link == "link2" and run.begin > frozen}
     stage.figures["chains that it held"] = len(held)
     stage.violations += [f"R7 overlap: the second link of the old chain {chain} started" for chain in held & late]
+
+
+def _freeze_inside(stage: Stage, victim: Process) -> bool:
+    """SIGSTOP inside a first link; a link that has ended just before is no such, and the worker goes on."""
+    _await_inside(stage, victim, "link1")
+    os.killpg(victim.pid, signal.SIGSTOP)
+    if any(run.link == "link1" for run in _inside(stage, victim)):
+        return True
+    os.killpg(victim.pid, signal.SIGCONT)
+    return False
 
 
 def _began_anew(stage: Stage, held: Iterable[str], since: float) -> set[tuple[str, int, int]]:
