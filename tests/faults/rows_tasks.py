@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,6 @@ PARTITIONS = 12
 OFFSETS = BadSetup().records // PARTITIONS
 #: `link_timeout` of the rows about a record that hangs, seconds
 HANGS = 4.0
-WAITS = f"{DEAD_LETTERS}"
 
 
 def scattered(partitions: int, each: int, least: int = 100, **what: object) -> Callable[[Random], Scattered]:
@@ -60,7 +60,7 @@ def stuck_record(stage: BadStage) -> None:
 
 
 def _await_told(stage: BadStage) -> None:
-    """The bridge names the offset within twice the link_timeout."""
+    """The bridge says so within twice the link_timeout, and names where the unfinished records begin."""
     ((_, partition, offset),) = stage.places()
 
     def hangs() -> bool:
@@ -68,17 +68,18 @@ def _await_told(stage: BadStage) -> None:
 
     stage.rig.until(hangs, 90, "a hanging record")
     began = time.monotonic()
-    stage.rig.until(lambda: _told(stage, partition), 60, "the bridge says that a link timed out", step=0.2)
+    stage.rig.until(lambda: _told(stage, partition, offset), 60, "the bridge says that a link timed out", step=0.2)
     seconds = time.monotonic() - began
     stage.figures["told after (s)"] = round(seconds, 1)
     if seconds > 2 * HANGS:
         stage.violations.append(f"R11 signals: the link that hangs is reported after {seconds:.1f} s")
 
 
-def _told(stage: BadStage, partition: int) -> list[str]:
-    """What the bridges have written of that partition's link_timeout."""
+def _told(stage: BadStage, partition: int, offset: int) -> list[str]:
+    """What the bridges have written of that partition's link_timeout, at this offset or one before it in its batch."""
     lines = [line for bridge in stage.bridges.values() for line in bridge.log.read_text(errors="replace").splitlines()]
-    return [line for line in lines if f"{stage.rig.topic}[{partition}]" in line and "link_timeout" in line]
+    about = [line for line in lines if f"{stage.rig.topic}[{partition}]" in line and "link_timeout" in line]
+    return [line for line in about if any(int(each) <= offset for each in re.findall(r"\boffset (\d+)", line))]
 
 
 @row(
@@ -127,7 +128,7 @@ def dead_letters_away(stage: BadStage) -> None:
     with stage.fault("no dead letter topic"):
         stage.rig.delete_topic(DEAD_LETTERS)
         stage.rig.until(
-            lambda: stage.rig.waiting(WAITS, "stalled") == sick, 90, "lanes that wait for the topic", step=0.5
+            lambda: stage.rig.waiting(DEAD_LETTERS, "stalled") == sick, 90, "lanes that wait for the topic", step=0.5
         )
         stage.await_others(90, "the other partitions are finished")
         _nothing_passed(stage)
