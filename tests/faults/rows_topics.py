@@ -292,14 +292,17 @@ class Recreated(Stage):
         """Each record of the new topic was handled once, in order, one batch at a time, and the end is committed."""
         runs, ends, committed = self.new_runs(), self.rig.ends(), self.rig.committed()
         handled = checker.handled(runs, "link1")
-        wrong = [(*tp, o) for tp, end in ends.items() for o in range(end) if handled[*tp, o] != 1]
-        self.violations += (
-            [f"R1, R8: {len(wrong)} records of the new topic not once, first {wrong[0]}"] if wrong else []
-        )
-        self.violations += [f"R5 {text}" for text in checker.out_of_order(runs)]
-        self.violations += [f"R7 {first.chain}, {second.chain}" for first, second in checker.overlapping(runs)]
-        self.violations += [f"R1 {tp}: committed {committed[tp]}, end {end}" for tp, end in _unlike(committed, ends)]
-        return Report({"records of the new topic": handled.total(), **self.figures})
+        places = [(*tp, offset) for tp, end in ends.items() for offset in range(end)]
+        lost = [f"R1 loss: {place} of the new topic" for place in places if not handled[place]]
+        again = [
+            f"R8 repeats: {place} of the new topic, {handled[place]} times" for place in places if handled[place] > 1
+        ]
+        disorder = [f"R5 {text}" for text in checker.out_of_order(runs)]
+        disorder += [f"R7 {first.chain}, {second.chain}" for first, second in checker.overlapping(runs)]
+        open_ends = [f"R1 {tp}: committed {committed[tp]}, end {end}" for tp, end in _unlike(committed, ends)]
+        figures = {"records handled": handled.total(), "lost": len(lost), "repeated": len(again)}
+        figures["order and overlap"] = len(disorder)
+        return Report({**figures, **self.figures}, [*lost, *again, *disorder, *open_ends])
 
 
 def _unlike(committed: Mapping[Partition, int], ends: Mapping[Partition, int]) -> Sequence[tuple[Partition, int]]:
