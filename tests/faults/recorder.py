@@ -171,8 +171,7 @@ class Recorder:
     def _commit_answered(self, event: ev.CommitAnswered) -> None:
         answered: dict[str, list[list[object]]] = {"commit_ok": [], "commit_err": []}
         for tp, (serial, offset, answer, text) in event.answers.items():
-            tries = self._tries.get((tp, serial, offset), [])
-            owner, tried_at = tries.pop(0) if tries else (0, 0.0)
+            owner, tried_at = self._first_try(tp, serial, offset)
             name = "commit_ok" if answer is ev.CommitAnswer.OK else "commit_err"
             answered[name].append([*tp, offset, text, owner, tried_at])
         for name, entries in answered.items():
@@ -182,10 +181,15 @@ class Recorder:
     def _effect_failed(self, event: ev.EffectFailed) -> None:
         if isinstance(event.effect, ef.Commit):
             entries = [
-                [*tp, entry.offset, event.error, _owner_in(entry.metadata), 0.0]
+                [*tp, entry.offset, event.error, *self._first_try(tp, entry.serial, entry.offset)]
                 for tp, entry in event.effect.entries.items()
             ]
             self.write("commit_err", entries=entries)
+
+    def _first_try(self, tp: TopicPartition, serial: int, offset: int) -> tuple[int, float]:
+        """Owner number and time of the oldest commit of this that has no answer yet: it has one now."""
+        tries = self._tries.get((tp, serial, offset), [])
+        return tries.pop(0) if tries else (0, 0.0)
 
     def _report(self, core: Core, effect: ef.Report) -> None:
         self.write("report", level=effect.level, action=effect.action, text=effect.text)

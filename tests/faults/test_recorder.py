@@ -107,6 +107,20 @@ def test_a_commit_that_is_not_confirmed_is_written_down_as_such(directory: Path)
     assert not any(isinstance(said, CommitOk) for said in _said(directory))
 
 
+def test_the_answer_to_a_commit_belongs_to_its_last_try_when_the_one_before_has_failed(directory: Path) -> None:
+    bench = Bench()
+    bench.silent = {ef.Commit}
+    bench.assign()
+    (commit,) = bench.take(ef.Commit)
+    bench.handle(ev.EffectFailed(commit, "Kafka is away"))
+    bench.silent = set()
+    bench.wait(30)
+    tries = [said.at for said in _said(directory) if isinstance(said, CommitTry)]
+    (taken,) = [said for said in _said(directory) if isinstance(said, CommitOk)]
+    assert len(tries) == 2
+    assert tries[0] < taken.entries[0][3] <= tries[1]
+
+
 def test_a_refused_dispatch_is_written_down_as_such(directory: Path) -> None:
     bench = Bench().assign()
     bench.ledger.assign(TP, "other", 0)
