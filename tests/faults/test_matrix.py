@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults import modules  # noqa: F401 - registers every row
+import pytest
+
+from tests.faults import modules, results  # noqa: F401 - modules registers every row
 from tests.faults.cell import CELLS
 from tests.faults.matrix import ROWS, in_order
 from tests.faults.mutations import MUTATIONS
 from tests.faults.results import Kept, Result
 from tests.faults.table import page
 
-#: the kinds of faults that there are rows for; what is missing of 0 to 33 is the simulation's or another cell's
+#: the kinds of faults that there are rows for; 0 is none
 NUMBERS = set(range(34))
 
 PAGE = Path(__file__).parents[2] / "docs" / "fault-matrix.md"
@@ -29,15 +31,20 @@ def test_every_row_is_run_once_before_any_is_run_again() -> None:
     assert runs[len(names) : len(names) + 2] == [(names[0], 1), (names[0], 2)]
 
 
-def test_a_result_is_kept_for_the_code_that_it_was_made_with(tmp_path: Path) -> None:
+def test_a_result_is_kept_for_the_code_that_it_was_made_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = tmp_path / "code" / "bridge" / "core.py"
+    code.parent.mkdir(parents=True)
+    code.write_text("one = 1\n")
+    monkeypatch.setattr(results, "ROOT", tmp_path / "code")
     kept, name = Kept(tmp_path), next(iter(ROWS))
     assert not kept.holds(name, 0)
     kept.write(Result(name, 0, 31.0, [], {"records handled": 7}))
     kept.write(Result(name, 1, 31.0, ["R1 loss"], {}))
     assert kept.holds(name, 0)
     assert not kept.holds(name, 1)
-    (tmp_path / "another").mkdir()
-    assert not Kept(tmp_path / "another").holds(name, 0)
+    assert Kept(tmp_path).holds(name, 0)
+    code.write_text("one = 2\n")
+    assert not Kept(tmp_path).holds(name, 0)
 
 
 def test_the_page_shows_what_holds_what_is_violated_and_what_was_not_run(tmp_path: Path) -> None:

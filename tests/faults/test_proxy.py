@@ -148,7 +148,7 @@ def test_when_answers_are_dropped_requests_arrive_and_the_connection_is_reset_af
         assert ask(idle, b"still open") == b"still open"
 
 
-def test_latency_delays_each_way_without_narrowing_the_line(proxy: Proxy) -> None:
+def test_latency_delays_each_way_and_keeps_the_order(proxy: Proxy) -> None:
     proxy.set(Mode(latency=0.2))
     with client(proxy) as connection:
         began = time.monotonic()
