@@ -16,7 +16,8 @@ from bridge.devstack import DevStack
 from tests.faults.cell import Report
 from tests.faults.claims import Claims
 from tests.faults.given_up import BadRig, counted
-from tests.faults.letters import Place, wrong_letters
+from tests.faults.letters import wrong_letters
+from tests.faults.places import Place
 from tests.faults.rig import Rig
 from tests.faults.stage import Setup, Stage
 

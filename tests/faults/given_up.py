@@ -15,7 +15,8 @@ from typing import Self
 from bridge.devstack import DevStack
 from tests.faults.cell import Report
 from tests.faults.checker import handled, violations
-from tests.faults.letters import Letter, Letters, Place, committed_early, wrong_letters
+from tests.faults.letters import Letter, Letters, committed_early, wrong_letters
+from tests.faults.places import Place
 from tests.faults.rig import Failed, Process, Rig
 
 DEAD_LETTERS = "faults.dlq"

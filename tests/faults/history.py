@@ -126,7 +126,7 @@ def read(directory: Path) -> list[Run]:
 
 
 def read_history(directory: Path) -> History:
-    """Everything that was written down; lines that no rule knows are left out."""
+    """Everything that was written down; lines of an event that events.py does not name are left out."""
     lines = list(_lines(directory))
     produced: dict[Partition, dict[int, int]] = defaultdict(dict)
     for line in lines:

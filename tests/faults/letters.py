@@ -14,9 +14,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from tests.faults import sums
 from tests.faults.checker import Partition, handled
 from tests.faults.history import Run
-
-#: topic, partition, offset
-Place = tuple[str, int, int]
+from tests.faults.places import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -20,11 +20,11 @@ TIMES = 5
 STEADY = {"FAULTS_FLAKY": "0"}
 
 
-def _register(name: str, what: str, setup: Setup, play: object) -> None:
+def _register(name: str, what: str, setup: Setup, play: Callable[[Stage], None]) -> None:
     def cell(seed: int) -> Report:
         with Stage(setup, seed) as stage:
             stage.begin()
-            play(stage)  # type: ignore[operator]
+            play(stage)
             return stage.finish()
 
     cell.__doc__ = what

@@ -43,11 +43,3 @@ def holds(stage: Stage, bridge: Process) -> set[tuple[str, int]]:
         else:
             own -= {(topic, partition) for topic, partition in line["partitions"]}
     return own
-
-
-def windows_without(times: list[float], begin: float, end: float, length: float) -> list[float]:
-    """Seconds from `begin` at which a window of that length begins in which none of `times` lies; the last window may
-    be shorter than `length`, and is left out."""
-    count = int((end - begin) / length)
-    bounds = [(begin + number * length, begin + (number + 1) * length) for number in range(count)]
-    return [low - begin for low, high in bounds if not any(low <= at < high for at in times)]

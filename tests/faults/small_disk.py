@@ -5,6 +5,7 @@ It is a tmpfs in a mount namespace of its own, which a process that does nothing
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -44,8 +45,9 @@ class SmallDisk:
                 try:
                     while True:
                         file.write(b"\0" * size)
-                except OSError:
-                    continue
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
 
     def free(self) -> None:
         """What `fill` took is free again."""
