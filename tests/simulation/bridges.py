@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.disposing import is_link_timeout
-from bridge.records import OFFSET, PipelineRules, TopicPartition
+from bridge.records import OFFSET, TopicPartition
 from tests.simulation.client import Client
+from tests.simulation.truth import Violation
 from tests.simulation.workers import Message
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
 
 
 class SimBridge(Client):
     """One bridge."""
-
-    def __init__(self, world: World, name: str, rules: PipelineRules) -> None:
-        super().__init__(world, name, rules)
-        self.gave_up = ""
 
     # --- the ledger ------------------------------------------------------------------------------------------------
 
@@ -193,7 +187,9 @@ class SimBridge(Client):
         self.world.reports.append((self.name, effect))
 
     def _give_up(self, effect: ef.GiveUp) -> None:
-        self.gave_up = effect.text
+        """Nothing in this world is a reason, but a place in the group that is lost for good."""
+        if not self.fenced:
+            raise Violation(f"P5: {self.name} gives up: {effect.text}")
         self.end()
 
     _perform: ClassVar[dict[type, Callable[[Any, Any], None]]] = {

@@ -71,7 +71,6 @@ class Truth:
     undecodable: set[tuple[TopicPartition, int]] = field(default_factory=set)
     #: when each link that was revoked was revoked first
     terminated: dict[str, float] = field(default_factory=dict)
-    skipped: int = 0
     max_running: int = 0
     _open: dict[TopicPartition, int] = field(default_factory=lambda: defaultdict(int))
     #: the era of each chain: what one of an earlier era runs and reports counts for nothing
@@ -176,7 +175,6 @@ class Truth:
             if not self.is_done(tp, offset):
                 if not (may_skip and self.may_give_up(tp, offset)):
                     raise Violation(f"P1: {tp} settled below {effect.upto}, but {offset} is not disposed of")
-                self.skipped += 1
                 self.finished[tp].add(offset)
 
     def claim(self, execution: Execution) -> None:

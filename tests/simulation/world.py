@@ -185,7 +185,9 @@ class World:
     def may_give_up(self, tp: TopicPartition, offset: int) -> bool:
         """Something is wrong with the record, or with what happens around it in this mix."""
         shaky = self.mix.attempts < 1000 and self.mix.faults & SHAKY
-        return bool(shaky) or (tp, offset) in self.poison | self.undecodable or tp in self.rejecting
+        if shaky or (tp, offset) in self.poison or (tp, offset) in self.undecodable:
+            return True
+        return tp in self.rejecting and offset >= self.rejecting[tp]
 
     def _what_is_open(self) -> str:
         found = []
@@ -290,9 +292,9 @@ class World:
             worker.lose_child("REVOKED", "TaskRevokedError", "terminated")
 
 
-def simulate(mix: str, seed: int, ledger: Callable[[Callable[[], int]], Ledger] = Ledger) -> World:
+def simulate(mix: str, seed: int) -> World:
     """One history. Raises Violation with the command that replays it."""
-    world = World(seed, MIXES[mix], ledger)
+    world = World(seed, MIXES[mix])
     try:
         world.run()
     except Violation as violation:
