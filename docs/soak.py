@@ -44,7 +44,7 @@ def draw() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t d">',
         f'<title id="t">{about["minutes"]:g} minutes with {len(faults)} random faults</title>',
-        '<desc id="d">Memory, file descriptors and Redis keys over time: none of them grows.</desc>',
+        '<desc id="d">Memory, file descriptors and Redis keys over time, with the faults.</desc>',
         style(LIGHT, DARK),
         f'<rect class="page" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
         text(16, 28, f"{about['minutes']:g} minutes, {len(faults)} faults (each a red line)", "name"),
