@@ -9,6 +9,7 @@ The rig's own clients (records, offsets, the sampler) use the servers' plain add
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -16,7 +17,7 @@ from types import TracebackType
 from bridge.devstack.kafka import KafkaServer
 from bridge.devstack.ports import LOOPBACK, fresh_port
 from bridge.devstack.server import Server
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import SILENT, Mode, Proxy
 from tests.faults.rig import Process
 from tests.faults.servers import Servers
 from tests.faults.stage import Setup, Stage
@@ -106,6 +107,18 @@ class ProxiedStage(Stage):
         kafka = self.rig.stack.kafka
         assert isinstance(kafka, ProxiedKafka), "the row's Setup needs servers=kafka_ways"
         return kafka.proxies[name]
+
+    def play(self, way: Proxy, mode: Mode, seconds: float, timeout: float = 45.0) -> float:
+        """The way is bad for so long; afterwards all partitions go on. When that began, in seconds."""
+        self.wait(0.3, 2.0)
+        began, before = time.monotonic(), way.counts.total
+        with self.fault(f"network: {mode}"), way.playing(mode):
+            self.wait(seconds)
+            happened = way.counts.total - before
+        if mode is not SILENT and not happened:
+            self.violations.append(f"nothing went through the network while it was {mode}: the row shows nothing")
+        self.await_progress("all partitions go on", timeout)
+        return began
 
     def start_bridge(self, name: str, *arguments: str, **env: str) -> Process:
         """As on any stage, with the bridge's own ways."""

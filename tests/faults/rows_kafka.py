@@ -253,14 +253,7 @@ def bridge_kafka_narrow(stage: ProxiedStage) -> None:
 
 def _bad_network(stage: ProxiedStage, mode: Mode, seconds: float) -> None:
     """The way between a bridge and Kafka is bad for so long; afterwards all partitions go on."""
-    stage.wait(0.3, 2.0)
-    way = stage.kafka_way(stage.any_bridge())
-    before = way.counts.total
-    with stage.fault(f"network: {mode}"), way.playing(mode):
-        stage.wait(seconds)
-    stage.await_progress("all partitions go on", 90.0)
-    if mode is not SILENT and way.counts.total == before:
-        stage.violations.append(f"nothing went through the network while it was {mode}: the row shows nothing")
+    stage.play(stage.kafka_way(stage.any_bridge()), mode, seconds, 90.0)
 
 
 def _lines(stage: Stage, since: float, *events: str) -> list[dict[str, Any]]:

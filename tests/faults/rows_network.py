@@ -6,8 +6,6 @@ reach Redis must go on polling Kafka: these rows have a poll limit of 10 s, so o
 
 from __future__ import annotations
 
-import time
-
 from tests.faults.matrix import row
 from tests.faults.proxied import ProxiedStage
 from tests.faults.proxy import ANSWERS_DROPPED, CUT, SILENT, Mode, Proxy
@@ -113,13 +111,7 @@ def _worker(stage: ProxiedStage) -> Proxy:
 
 def _bad_network(stage: ProxiedStage, way: Proxy, mode: Mode, seconds: float) -> None:
     """The way is bad for so long; afterwards all partitions go on, and nobody has left the group."""
-    stage.wait(0.3, 2.0)
-    began, before = time.monotonic(), way.counts.total
-    with stage.fault(f"network: {mode}"), way.playing(mode):
-        stage.wait(seconds)
-    stage.await_progress("all partitions go on")
-    if mode is not SILENT and way.counts.total == before:
-        stage.violations.append(f"nothing went through the network while it was {mode}: the row shows nothing")
+    began = stage.play(way, mode, seconds)
     moved = [
         line
         for bridge in stage.bridges.values()
