@@ -195,4 +195,4 @@ def bridge_frozen_short(stage: Stage) -> None:
         gone = told(stage, bridge, "revoked", "lost")[-3:]
         again = starts(stage, bridge) - before[name]
         if again:
-            stage.violations.append(f"R8 {name} was given {again} partitions in a rebalance that nobody needs: {gone}")
+            stage.violations.append(f"{name} was given {again} partitions in a rebalance that nobody needs: {gone}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.matrix import row
-from tests.faults.rig import Failed
+from tests.faults.rig import Failed, Process
 from tests.faults.stage import Setup, Stage
 
 
@@ -12,8 +12,16 @@ def nothing(stage: Stage) -> None:
     """Nothing goes wrong but the one record of a hundred that fails once; four lanes a partition, by key."""
 
 
-@row(3, "fetch-interrupted", Setup(env={"FAULTS_INTERRUPT": "1", "FAULTS_WORK": "0.003"}))
-def fetch_interrupted(stage: Stage) -> None:
+class Interrupted(Stage):
+    """Each bridge's fetches are interrupted at times that are drawn for it."""
+
+    def start_bridge(self, name: str, *arguments: str, **env: str) -> Process:
+        """As on any stage, with a seed for the interruptions."""
+        return super().start_bridge(name, *arguments, FAULTS_INTERRUPT=str(self.roll.randrange(1_000_000)), **env)
+
+
+@row(3, "fetch-interrupted", Setup(env={"FAULTS_WORK": "0.003"}), stage=Interrupted)
+def fetch_interrupted(stage: Interrupted) -> None:
     """A signal handler raises in the middle of fetches, several times a second, in both bridges."""
     with stage.fault("fetches interrupted"):
         stage.wait(8)

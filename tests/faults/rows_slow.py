@@ -26,7 +26,7 @@ def _to_the_end(stage: Stage) -> None:
     for name, bridge in stage.bridges.items():
         if starts(stage, bridge) != before[name]:
             gone = told(stage, bridge, "revoked", "lost")[-3:]
-            stage.violations.append(f"R8 bridge {name} lost partitions while links ran: {gone}")
+            stage.violations.append(f"bridge {name} lost partitions while links ran: {gone}")
 
 
 @row(
