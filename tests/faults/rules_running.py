@@ -57,13 +57,15 @@ def _work_left(history: History, claims: Claims, finished: Finished, at: float) 
 
 
 def too_large(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
-    """R10: a bridge's resident memory stays below its budget and 64 MiB."""
+    """R10: a bridge's resident memory, which somebody has looked at, stays below its budget and 64 MiB."""
     if claims.memory is None:
         return
     largest: dict[int, int] = defaultdict(int)
     for said in history.samples:
         if isinstance(said, Sample):
             largest[said.bridge] = max(said.rss, largest[said.bridge])
+    if not largest:
+        yield "R10 memory: nobody has looked at a bridge"
     for bridge, rss in largest.items():
         if rss > claims.memory + BEYOND_BUDGET:
             yield f"R10 memory: bridge {bridge} took {rss / 2**20:.0f} MiB, budget {claims.memory / 2**20:.0f} MiB"

@@ -349,6 +349,10 @@ BAD: Mapping[str, tuple[History, Claims]] = {
         replace(CLAIMS, liveness=1.5),
     ),
     "R10 too much memory": (with_samples(GOOD, Sample(3.0, STAGE, BRIDGE, 165 * 2**20)), CLAIMS),
+    "R10 nobody has looked": (
+        replace(GOOD, samples=[said for said in GOOD.samples if not isinstance(said, Sample)]),
+        CLAIMS,
+    ),
     "R11 ready while a fault blocks": (
         with_samples(
             with_faults(GOOD, fault(10.0, on=True), fault(30.0, on=False)),
