@@ -5,14 +5,14 @@ import threading
 
 import click
 
-from bridge.cli.options import level_option
+from bridge.cli.options import log_options
 from bridge.errors import LanebridgeError
 
 _LOOK_EVERY_S = 0.5
 
 
 @click.command(short_help="Keep an embedded Kafka and Redis running.")
-@level_option("warning")
+@log_options("warning")
 def dev() -> None:
     """Keep an embedded Kafka and Redis running and print their addresses, until Ctrl-C.
 

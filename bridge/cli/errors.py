@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, Any
 
 import click
 
-from bridge.cli.logs import one_line
+from bridge.cli.logs import is_json, one_line
 from bridge.errors import ConfigurationError, LanebridgeError
+
+logger = logging.getLogger(__name__)
 
 FATAL, USAGE = 1, 2
 
@@ -20,6 +25,13 @@ class Failed(click.ClickException):
     """A command that cannot go on."""
 
     exit_code = FATAL
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """In the log's own form where machines read it."""
+        if is_json() and not sys.stderr.isatty():
+            logger.error("%s", self.message.strip(), extra={"action": "failed"})
+        else:
+            super().show(file)
 
     def format_message(self) -> str:
         """Each thing that is wrong on a line of its own; mostly there is one."""

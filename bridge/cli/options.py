@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from bridge.cli import logs
 from bridge.cli.apps import DEFAULT_APP, choose_app
@@ -13,12 +14,14 @@ from bridge.settings import Flag, cli_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+(_LOG_FORMAT,) = (flag for flag in cli_options() if flag.option == "log_format")
+
 
 def common_options(default_level: str) -> Callable[[Command], Command]:
-    """`-A/--app` and `--log-level`, for a command that logs from `default_level` on."""
+    """`-A/--app`, `--log-level` and `--log-format`, for a command that logs from `default_level` on."""
 
     def decorate(command: Command) -> Command:
-        return app_option(level_option(default_level)(command))
+        return app_option(log_options(default_level)(command))
 
     return decorate
 
@@ -35,26 +38,48 @@ def app_option(command: Command) -> Command:
     )(command)
 
 
-def level_option(default: str) -> Callable[[Command], Command]:
-    """`--log-level`: sets up logging before the command runs."""
-    return click.option(
-        "--log-level",
-        type=click.Choice(logs.LEVELS, case_sensitive=False),
-        default=default,
-        show_default=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_set_up_logs,
-        help="Log this and what is worse, to standard error.",
-    )
+def log_options(default_level: str) -> Callable[[Command], Command]:
+    """`--log-level` and `--log-format`: they set up logging before the command runs, and before the app is imported."""
+
+    def decorate(command: Command) -> Command:
+        log_format = click.option(
+            _LOG_FORMAT.declaration,
+            type=click.Choice(tuple(logs.FORMATTERS)),
+            default="text",
+            envvar="BRIDGE_LOG_FORMAT",
+            expose_value=False,
+            is_eager=True,
+            callback=_set_up_logs,
+            help=_LOG_FORMAT.help,
+        )
+        level = click.option(
+            "--log-level",
+            type=click.Choice(logs.LEVELS, case_sensitive=False),
+            default=default_level,
+            show_default=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_up_logs,
+            help="Log this and what is worse, to standard error.",
+        )
+        return level(log_format(command))
+
+    return decorate
+
+
+def given_log_format(context: click.Context) -> str | None:
+    """What the command line says of the option `log_format`; None: nothing."""
+    found: str | None = context.meta.get(f"{__name__}.given")
+    return found
 
 
 def settings_options(*only: str) -> Callable[[Command], Command]:
-    """A flag for each option of the settings table, or for those named; values come as keyword arguments."""
+    """A flag for each option of the settings table, or for those named; values come as keyword arguments. `log_format`
+    is one of `log_options`."""
 
     def decorate(command: Command) -> Command:
         for flag in reversed(cli_options()):
-            if not only or flag.option in only:
+            if flag != _LOG_FORMAT and (not only or flag.option in only):
                 command = _option(flag)(command)
         return command
 
@@ -68,6 +93,12 @@ def _option(flag: Flag) -> Callable[[Command], Command]:
     return click.option(*names, metavar=flag.metavar, multiple=flag.repeated, help=flag.help)
 
 
-def _set_up_logs(context: click.Context, _option: click.Parameter, level: str) -> None:
-    if not context.resilient_parsing:
-        logs.set_up(level.lower())
+def _set_up_logs(context: click.Context, option: click.Parameter, value: str) -> None:
+    """Called for each of the two options, in the order in which they are given."""
+    if context.resilient_parsing:
+        return
+    context.meta[f"{__name__}.{option.name}"] = value.lower()
+    if option.name == "log_format" and context.get_parameter_source("log_format") is ParameterSource.COMMANDLINE:
+        context.meta[f"{__name__}.given"] = value
+    level, log_format = (context.meta.get(f"{__name__}.{name}") for name in ("log_level", "log_format"))
+    logs.set_up(level or "warning", log_format or "text")

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 import click
 
 from bridge.app import Bridge, bridge_of
+from bridge.cli import logs
 from bridge.cli.apps import app_of
 from bridge.cli.errors import Failed
+from bridge.cli.options import given_log_format
 from bridge.errors import ConfigurationError
 from bridge.runtime.plan import Plan
 
@@ -20,8 +22,9 @@ from bridge.runtime.plan import Plan
 def resolve_bridge(context: click.Context, given: Mapping[str, object]) -> Bridge:
     """The bridge of this command's app, with the options of the command line. Raises ConfigurationError."""
     bridge = bridge_of(app_of(context))
-    bridge.override(given)
-    _ = bridge.resolved, bridge.ledger_url
+    bridge.override({**given, "log_format": given_log_format(context)})
+    logs.change_format(bridge.settings.log_format)
+    _ = bridge.ledger_url
     return bridge
 
 

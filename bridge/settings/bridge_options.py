@@ -219,6 +219,15 @@ class BridgeOptions(TypedDict, total=False):
             '"spring"',
         ),
     ]
+    log_format: Annotated[
+        Literal["text", "json"],
+        Option(
+            Choice(("text", "json")),
+            "text",
+            "How an event is logged: as a line of text, or as a JSON document on a line.",
+            '"json"',
+        ),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -248,6 +257,7 @@ class Settings:
     brake_limit: float
     brake_lanes: int
     dead_letter_profile: Literal["kafka", "spring"]
+    log_format: Literal["text", "json"]
 
     def __repr__(self) -> str:
         values = (f"{option.name}={option.shown(getattr(self, option.name))!r}" for option in OPTIONS)

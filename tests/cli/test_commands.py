@@ -43,6 +43,11 @@ def test_every_command_that_works_on_an_app_takes_its_name(cli: Cli, name: str) 
     assert "-A, --app MODULE" in cli(name, "--help").stdout
 
 
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in PASSING])
+def test_every_command_of_our_own_takes_a_log_format(cli: Cli, name: str) -> None:
+    assert "--log-format [text|json]" in cli(name, "--help").stdout
+
+
 def test_run_and_doctor_take_every_option_of_a_bridge(cli: Cli) -> None:
     for name in ("run", "doctor"):
         text = cli(name, "--help").stdout

@@ -50,6 +50,7 @@ def test_every_option_has_the_documented_default() -> None:
         "brake_limit": 600.0,
         "brake_lanes": 3,
         "dead_letter_profile": "kafka",
+        "log_format": "text",
     }
 
 
