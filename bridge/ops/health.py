@@ -20,6 +20,8 @@ LOOP_LIMIT = 20.0
 #: how many lanes an answer names; the rest is counted
 NAMED_LANES = 20
 
+BRAKE_NOTE = "the outage brake holds: most lanes fail, no record is given up"
+
 BROKEN = frozenset({"stalled", "stopped"})
 NOTEWORTHY = frozenset({"retrying", "paused"})
 
@@ -28,12 +30,13 @@ NOTEWORTHY = frozenset({"retrying", "paused"})
 class HealthInput:
     """What health is judged from, beside the state. `last_turn` is when the loop turned last (seconds, the clock that
     judges later). `joined`: the group has answered an assignment once, be it empty. `kafka_trouble` says in words
-    what does not answer ("" all is well)."""
+    what does not answer ("" all is well). `brake_holds`: no record is given up, because most lanes fail."""
 
     last_turn: float
     joined: bool
     ledger_answers: bool = True
     kafka_trouble: str = ""
+    brake_holds: bool = False
     stopping: bool = False
 
 
@@ -54,7 +57,8 @@ def liveness(health: HealthInput, now: float) -> Verdict:
 def readiness(health: HealthInput, state: State, now: float) -> Verdict:
     """Assigned and moving at time `now`, or every reason why not."""
     reasons = [*_loop_reasons(health, now), *_connection_reasons(health, state), *_lane_texts(state, BROKEN)]
-    return Verdict(not reasons, tuple(reasons), tuple(_lane_texts(state, NOTEWORTHY)))
+    notes = [BRAKE_NOTE] if health.brake_holds else []
+    return Verdict(not reasons, tuple(reasons), (*notes, *_lane_texts(state, NOTEWORTHY)))
 
 
 def _loop_reasons(health: HealthInput, now: float) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The bridge's own HTTP: `/healthz`, `/readyz`, `/api/lanes`. It reads a Snapshot and has nothing that acts.
+"""The bridge's HTTP: `/healthz`, `/readyz`, `/metrics`, `/api/lanes`. It reads a Snapshot and has nothing that acts.
 
 It runs in a thread of its own, so that it answers also when the bridge's loop does not turn. Without a host in the
 address it listens on loopback only. A port in use is an error at the start, never a silent retry.
@@ -19,6 +19,7 @@ import tornado.web
 
 from bridge.errors import ConfigurationError, LanebridgeError
 from bridge.ops.health import Verdict
+from bridge.ops.metrics import CONTENT_TYPE, Metrics
 from bridge.ops.snapshot import Snapshot
 
 __all__ = ["HttpAddressUnavailable", "HttpServer", "Snapshot", "parse_address"]
@@ -27,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 
 #: seconds that the end waits for answers under way
 STOP_TIMEOUT = 5.0
+
+JSON = "application/json; charset=utf-8"
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -40,6 +43,7 @@ HEADERS = {
 PAGES = {
     "/healthz": "200 while the bridge's loop turns, else 503: restart the process",
     "/readyz": "200 while it is assigned and moving, else 503 with the reasons",
+    "/metrics": "for Prometheus: docs/metrics.md names each",
     "/api/lanes": "the state of every lane of this bridge",
 }
 
@@ -121,9 +125,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _application(snapshot: Snapshot, clock: Callable[[], float]) -> tornado.web.Application:
-    context = {"snapshot": snapshot, "clock": clock}
-    routes = [("/", Index, context), ("/healthz", Healthz, context), ("/readyz", Readyz, context)]
+    context: dict[str, object] = {"snapshot": snapshot, "clock": clock}
+    routes: list[tuple[str, type[Page], dict[str, object]]] = [
+        ("/", Index, context),
+        ("/healthz", Healthz, context),
+        ("/readyz", Readyz, context),
+    ]
     routes.append(("/api/lanes", Lanes, context))
+    routes.append(("/metrics", Scrape, {**context, "metrics": Metrics(snapshot, clock)}))
     return tornado.web.Application(
         routes, default_handler_class=NotFound, default_handler_args=context, log_function=_log_nothing
     )
@@ -151,10 +160,10 @@ class Page(tornado.web.RequestHandler):
         """As GET, without the body."""
         self.get()
 
-    def answer(self, body: bytes, status: int = 200) -> None:
-        """Send JSON."""
+    def answer(self, body: bytes, status: int = 200, content_type: str = JSON) -> None:
+        """Send it."""
         self.set_status(status)
-        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Content-Type", content_type)
         self.finish(body)
 
     def judge(self, verdict: Verdict) -> None:
@@ -196,6 +205,20 @@ class Lanes(Page):
     def get(self) -> None:
         """Of this bridge, as it published it last."""
         self.answer(self.snapshot.lanes_json)
+
+
+class Scrape(Page):
+    """For Prometheus."""
+
+    def initialize(self, snapshot: Snapshot, clock: Callable[[], float], metrics: Metrics | None = None) -> None:
+        """Called by tornado for each request."""
+        super().initialize(snapshot, clock)
+        self.metrics = metrics
+
+    def get(self) -> None:
+        """Every metric, as it is now."""
+        assert self.metrics is not None
+        self.answer(self.metrics.text(), content_type=CONTENT_TYPE)
 
 
 class NotFound(Page):

@@ -39,6 +39,11 @@ class Snapshot:
             health, state = self._health, self._state
         return readiness(health, state, now)
 
+    def read(self) -> tuple[State, HealthInput]:
+        """The last state, and what health is judged from."""
+        with self._lock:
+            return self._state, self._health
+
     @property
     def lanes_json(self) -> bytes:
         """The state of every lane."""

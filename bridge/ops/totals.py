@@ -30,11 +30,15 @@ class Rebalance(msgspec.Struct, frozen=True):
     partitions: tuple[str, ...]
 
 
-class Totals(msgspec.Struct, frozen=True):
-    """Since the bridge started. `finished` counts records; `batches` those dispatched for the first time, by trigger;
-    `sizes` their records; `round_trips` the seconds from dispatch to outcome; `failures` by kind (failed, timeout,
-    worker_lost, revoked, not_registered); `disposed` records that were given up, by what became of them (exhausted,
-    rejected, undecodable, timeout, worker_lost: dead letters; skipped)."""
+class Work(msgspec.Struct, frozen=True):
+    """What was done with records. `finished` counts records: of chains that this bridge dispatched and that reported
+    them as finished, of acknowledged dead letters, and skipped ones; those of adopted chains are not counted, because
+    nothing says how many they carry. `batches` counts those dispatched for the first time, by trigger; `sizes` their
+    records; `round_trips` the seconds from a chain's dispatch to its outcome; `failures` the chains that reported one,
+    by kind (failed, timeout, worker_lost, revoked, not_registered); `retries` the chains with records that had been
+    dispatched before; `disposed` records that were given up, by what became of them (exhausted, rejected, undecodable,
+    timeout, worker_lost: dead letters; skipped); `letters_pending` the dead letters that the broker has not
+    acknowledged yet; `handoffs` the chains of other owners that were adopted."""
 
     finished: int = 0
     batches: dict[str, int] = {}
@@ -43,7 +47,19 @@ class Totals(msgspec.Struct, frozen=True):
     failures: dict[str, int] = {}
     retries: int = 0
     disposed: dict[str, int] = {}
+    letters_pending: int = 0
+    handoffs: int = 0
+
+
+class Totals(Work, frozen=True):
+    """Since the bridge started: the work of all topics together, and of each. `commits` that the broker has confirmed,
+    `commit_errors` those that it has not; `rebalances` are the last ones that changed something, oldest first,
+    `rebalance_counts` all of them by kind; `errors` steps that a service did not answer (kafka, ledger, celery,
+    dead_letters)."""
+
+    topics: dict[str, Work] = {}
     commits: int = 0
     commit_errors: int = 0
-    handoffs: int = 0
     rebalances: tuple[Rebalance, ...] = ()
+    rebalance_counts: dict[str, int] = {}
+    errors: dict[str, int] = {}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bridge.errors import ConfigurationError
-from bridge.ops.http import HttpAddressUnavailable, HttpServer, parse_address
+from bridge.ops.http import HEADERS, HttpAddressUnavailable, HttpServer, parse_address
 from bridge.ops.snapshot import Snapshot
 from tests.ops.samples import ACTIVE, document, with_lane
 from tests.ops.test_health import NOW, STUCK, WELL
@@ -86,10 +86,10 @@ def test_api_lanes_is_the_state_as_it_was_published(server: HttpServer, snapshot
 
 
 def test_the_root_lists_the_pages(server: HttpServer) -> None:
-    assert set(ask(server.url).json) == {"/healthz", "/readyz", "/api/lanes"}
+    assert set(ask(server.url).json) == {"/healthz", "/readyz", "/metrics", "/api/lanes"}
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz", "/nothing", "/api/lanes"])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/nothing", "/api/lanes"])
 def test_every_answer_carries_the_security_headers(server: HttpServer, path: str) -> None:
     headers = ask(server.url + path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -102,7 +102,7 @@ def test_every_answer_carries_the_security_headers(server: HttpServer, path: str
 def test_an_unknown_page_is_404_and_says_what_there_is(server: HttpServer) -> None:
     answer = ask(f"{server.url}/<script>")
     assert answer.status == 404
-    assert set(answer.json["pages"]) == {"/healthz", "/readyz", "/api/lanes"}
+    assert set(answer.json["pages"]) == {"/healthz", "/readyz", "/metrics", "/api/lanes"}
     assert b"<script>" not in answer.body
 
 
@@ -185,3 +185,18 @@ def test_hostile_text_in_a_lane_stays_text(server: HttpServer, snapshot: Snapsho
     lanes, ready = ask(f"{server.url}/api/lanes"), ask(f"{server.url}/readyz")
     assert lanes.json["lanes"][0]["reason"] == hostile
     assert {lanes.headers["Content-Type"], ready.headers["Content-Type"]} == {"application/json; charset=utf-8"}
+
+
+def test_metrics_are_served_in_prometheus_text_format_with_the_same_headers(
+    server: HttpServer, snapshot: Snapshot
+) -> None:
+    snapshot.update(document(ACTIVE), WELL)
+    answer = ask(f"{server.url}/metrics")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert b'lanebridge_lag{partition="1",topic="orders"} 20.0\n' in answer.body
+    assert HEADERS.items() <= answer.headers.items()
+
+
+def test_metrics_tell_of_a_loop_that_stands(server: HttpServer, snapshot: Snapshot) -> None:
+    snapshot.update(document(ACTIVE), STUCK)
+    assert b"\nlanebridge_alive 0.0\n" in ask(f"{server.url}/metrics").body
