@@ -21,6 +21,7 @@ from bridge.kafka.consumer import Consumer
 from bridge.kafka.dead_letters import DeadLetterProducer
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
+from bridge.ops.metering import Meter
 from bridge.records import TopicPartition
 from bridge.runtime.asker import AskEnds, Asker
 from bridge.runtime.dead_letters import DeadLetterWriter
@@ -78,6 +79,7 @@ class Parts:
     bridge_id: str
     topics: Topics
     loop: Loop
+    meter: Meter
     admin: Admin
     client: redis.Redis
     ledger: Ledger
@@ -134,13 +136,15 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         Ledger(connect(plan.ledger_url), settings.group_id), _letter_producer(plan, admin), mailbox.post
     )
     stations = Stations.of(publisher, asker, sweeper, Revoker(plan.app), writer, broken)
-    loop = _loop(plan, topics, mailbox, stations)
+    meter = Meter()
+    loop = _loop(plan, topics, mailbox, stations, meter)
     consumer = Consumer(kafka, loop)
     loop.attach(consumer)
     return Parts(
         bridge_id=bridge_id,
         topics=topics,
         loop=loop,
+        meter=meter,
         admin=admin,
         client=client,
         ledger=ledger,
@@ -154,7 +158,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     )
 
 
-def _loop(plan: Plan, topics: Topics, mailbox: Mailbox, stations: Stations) -> Loop:
+def _loop(plan: Plan, topics: Topics, mailbox: Mailbox, stations: Stations, meter: Meter) -> Loop:
     return Loop(
         Core(_core_config(plan, topics)),
         mailbox,
@@ -164,6 +168,7 @@ def _loop(plan: Plan, topics: Topics, mailbox: Mailbox, stations: Stations) -> L
         revoker=stations.revoker.give,
         letters=stations.letters.give,
         left_out=topics.is_left_out,
+        observe=meter.observe,
     )
 
 

@@ -41,6 +41,14 @@ class GaveUp(Exception):
     """The bridge cannot go on; the text says why and what to do."""
 
 
+#: sees each event with what the core wants after it
+Observe = Callable[[ev.Event, Sequence[ef.Effect], float], None]
+
+
+def _nobody(event: ev.Event, effects: Sequence[ef.Effect], now: float) -> None:
+    """Nobody observes."""
+
+
 class Loop:
     """The owner thread's state. `publisher`, `asker`, `sweeper`, `revoker` and `letters` take what is not the
     consumer's. Partitions of topics that are `left_out` stay silent, whoever the group gives them to."""
@@ -56,6 +64,7 @@ class Loop:
         revoker: Callable[[ef.TerminateLinks], None],
         letters: Callable[[ef.WriteDeadLetters], None],
         left_out: Callable[[str], bool],
+        observe: Observe = _nobody,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.core = core
@@ -74,6 +83,7 @@ class Loop:
         }
         self._publish = publisher
         self._left_out = left_out
+        self._observe = observe
         self._holding = self._draining = False
         self._interruptions = 0
         self._busy_until = 0.0
@@ -174,7 +184,9 @@ class Loop:
         now = self.clock()
         if not isinstance(event, ev.Tick):
             self._busy_until = now + BUSY_FOR
-        self._effects.extend(self.core.handle(event, now))
+        effects = self.core.handle(event, now)
+        self._observe(event, effects, now)
+        self._effects.extend(effects)
 
     def _carry_out(self) -> None:
         while self._effects:

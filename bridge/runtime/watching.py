@@ -102,6 +102,7 @@ class Watching:
             queue_of=self._queue_of,
             wall_ms=int(time.time() * 1000),
             trouble=core.repeats.trouble,
+            totals=parts.meter.totals(),
         )
         parts.stations.sweeper.give(PublishState(self._snapshot.update(state, self._health())))
 
@@ -115,6 +116,7 @@ class Watching:
             joined=loop.assigned_once,
             ledger_answers=self._parts.ledger_answers(),
             kafka_trouble=loop.kafka_trouble,
+            brake_holds=loop.core.brake.holds(loop.clock()),
         )
 
     def _who(self) -> str:

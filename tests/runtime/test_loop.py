@@ -53,7 +53,7 @@ def _row(offset: int) -> Row:
     return (offset, 0, None, b"x", ())
 
 
-def _loop(left_out: str = "") -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
+def _loop(left_out: str = "", **more: Any) -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
     config = CoreConfig("g", lambda topic: PipelineRules("t", batch_size=2), lambda tp, lane, link: "lane-0")
     given: list[ef.Effect] = []
     take = given.append
@@ -66,6 +66,7 @@ def _loop(left_out: str = "") -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
         revoker=take,
         letters=take,
         left_out=lambda topic: topic == left_out,
+        **more,
     )
     consumer = ScriptedConsumer()
     loop.attach(consumer)  # type: ignore[arg-type]
@@ -227,3 +228,12 @@ def test_interruptions_with_good_fetches_between_them_do_not_end_it() -> None:
     for _ in range(2 * INTERRUPTIONS_LIMIT):
         loop.turn()
     assert sum(name == "seek_back" for name, _ in consumer.calls) == INTERRUPTIONS_LIMIT
+
+
+def test_whoever_observes_sees_each_event_with_what_the_core_wants_after_it() -> None:
+    seen: list[tuple[type, list[type]]] = []
+    loop, _, given = _loop(observe=lambda event, effects, now: seen.append((type(event), [*map(type, effects)])))
+    loop.handle(Assigned((TP,)))
+    loop.drain()
+    assert seen[0] == (Assigned, [ef.AskKafka])
+    assert [type(effect) for effect in given] == [ef.AskKafka]
