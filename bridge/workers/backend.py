@@ -1,9 +1,10 @@
 """Where Celery stores what our code cannot report: killed pool children, time limits, revoked links.
 
 Rules: errors only (FAILURE, REVOKED), at the ledger's Redis whatever the app's result backend is, under Celery's usual
-key and published on a channel of that name. The worker's id is in the entry: only the worker that holds a claim may end
-it. Nothing here blocks a worker while Redis is away: what could not be stored is found by the bridge's sweep. Errors
-that the chain's outcome tells are for people only, and soon gone: in an outage there are many.
+key, and published on a channel of that name; not for the links behind the one that failed: they may be running. The
+worker's id is in the entry: only the worker that holds a claim may end it. Nothing here blocks a worker while Redis is
+away: what could not be stored is found by the bridge's sweep. Errors that the chain's outcome tells are for people
+only, and soon gone: in an outage there are many.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 #: seconds that a stored error is kept, and one that the chain's outcome tells, too
 ERROR_EXPIRES, TOLD_EXPIRES = 3600, 60
+
+#: the link that has failed; its error is stored for those behind it in its chain too, which may be running by now
+_failed: ContextVar[str] = ContextVar("the link whose error is stored", default="")
 
 _expires: ContextVar[int] = ContextVar("seconds that errors stored here are kept", default=ERROR_EXPIRES)
 
@@ -50,9 +54,11 @@ class ErrorBackend(KeyValueStoreBackend):
         """Store the error of a link, and of those behind it in its chain."""
         is_told = getattr(request, "has_reported", False)
         token = _expires.set(TOLD_EXPIRES if is_told else ERROR_EXPIRES)
+        failed = _failed.set(task_id)
         try:
             return super().mark_as_failure(task_id, exc, traceback, request, **options)
         finally:
+            _failed.reset(failed)
             _expires.reset(token)
 
     def store_result(
@@ -100,7 +106,8 @@ class ErrorBackend(KeyValueStoreBackend):
         try:
             with self._client.pipeline(transaction=False) as pipe:
                 pipe.set(key, value, ex=_expires.get())
-                pipe.publish(key, value)
+                if _failed.get() in ("", task_id):
+                    pipe.publish(key, value)
                 pipe.execute()
         except (redis.RedisError, OSError) as error:
             logger.warning(

@@ -164,6 +164,17 @@ class StandIn:
         assert found is not None
         return found
 
+    def stored_error(self, sent: Sent, link: int, timeout: float = 30.0) -> dict[str, Any]:
+        """The error that is kept for a link, told or not."""
+
+        def kept() -> dict[str, Any] | None:
+            blob = self.client.get(f"celery-task-meta-{link_id(sent.chain, link)}")
+            return json.loads(blob) if isinstance(blob, bytes) else None
+
+        found = wait_until(kept, timeout, f"an error that is kept of link {link} of {sent.chain}")
+        assert found is not None
+        return found
+
     def journal(self) -> list[dict[str, Any]]:
         """What the tasks wrote down."""
         return [json.loads(entry) for entry in self.client.lrange(f"journal:{self.group}", 0, -1)]

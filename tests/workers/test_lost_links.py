@@ -56,7 +56,7 @@ class TestStoredErrors:
             ("hangs", "TimeLimitExceeded"),
         ],
     )
-    def test_a_child_that_is_gone_is_stored_for_every_link_behind_it(
+    def test_a_child_that_is_gone_is_told_for_its_link_alone_and_stored_for_those_behind_it(
         self, standin: StandIn, name: str, exception: str
     ) -> None:
         sent = standin.send([link(name), link("store")], rows(1))
@@ -66,7 +66,10 @@ class TestStoredErrors:
         assert entry is not None
         assert entry.claim is not None
         assert error["worker"] == entry.claim.worker == worker_of(standin)
-        assert standin.error_of(sent, 2)["status"] == "FAILURE"
+        stored = standin.stored_error(sent, 2)
+        assert stored["status"] == "FAILURE"
+        standin.listen()
+        assert stored["task_id"] not in {each["task_id"] for each in standin.errors}
         assert entry.outcome is None
 
     def test_the_pool_goes_on_with_a_new_child_of_the_same_worker(self, standin: StandIn) -> None:

@@ -153,3 +153,65 @@ def busy_records(record: Record, seconds: float) -> None:
 @app.task(base=BatchTask, rate_limit="1/h")
 def limited(batch: Batch) -> None:
     """One an hour."""
+
+
+def _write_down_the_time(path: str, seconds: float) -> None:
+    """For so long, over and over."""
+    deadline = time.time() + seconds
+    with open(path, "w") as out:
+        while time.time() < deadline:
+            out.seek(0)
+            out.write(f"{time.time():.6f}")
+            out.flush()
+            time.sleep(0.0005)
+
+
+class Hooked(BatchTask):
+    """A team's own base with a failure hook, an alert that takes a while."""
+
+    def on_failure(self, exc: Any, task_id: Any, args: Any, kwargs: Any, einfo: Any) -> None:
+        time.sleep(2)
+
+
+@app.task(base=Hooked, time_limit=1)
+def ticks(batch: Batch, path: str) -> None:
+    """Runs on and on, and writes down when it last ran."""
+    _write_down_the_time(path, 60.0)
+
+
+@app.task(base=BatchTask)
+def stamp(batch: Batch, path: str) -> None:
+    """Writes down when it began."""
+    with open(path, "w") as out:
+        out.write(f"{time.time():.6f}")
+
+
+@app.task(base=BatchTask)
+def runs_on(batch: Batch, path: str) -> None:
+    """Runs for some seconds, and writes down when it last ran."""
+    _write_down_the_time(path, 6.0)
+
+
+class Lingers(BatchTask):
+    """A team's own base whose hook hangs when the link is done and the next one is published."""
+
+    def after_return(self, *args: Any) -> None:
+        time.sleep(30)
+
+
+@app.task(base=Lingers, time_limit=2)
+def lingers(batch: Batch) -> None:
+    """Done at once."""
+
+
+class DiesLate(BatchTask):
+    """Its process is killed when the link is done and the next one is published."""
+
+    def after_return(self, *args: Any) -> None:
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(base=DiesLate)
+def dies_late(batch: Batch) -> None:
+    """Done at once."""
