@@ -20,13 +20,24 @@ from bridge.records import TopicPartition
 
 logger = logging.getLogger(__name__)
 
-#: errors that are over when Kafka answers
-_CONNECTION = frozenset({"_ALL_BROKERS_DOWN", "_TRANSPORT", "_RESOLVE", "_TIMED_OUT"})
-
 #: seconds for which an error that goes on is not reported again
 REPORT_INTERVAL_S = 60.0
-#: seconds without an error after which an outage is over: the client tries again at least every two seconds
-QUIET_S = 3.0
+#: seconds without an error after which it is over: a broker that accepts and never answers makes one every ten
+#: seconds, a topic that is missing or may not be read with a look at all topics (every 5 minutes)
+QUIET_S, RARE_QUIET_S = 12.0, 330.0
+_RARE = frozenset(
+    {
+        "TOPIC_AUTHORIZATION_FAILED",
+        "GROUP_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED",
+        "UNKNOWN_TOPIC_OR_PART",
+        "_UNKNOWN_TOPIC",
+        "_UNKNOWN_PARTITION",
+    }
+)
+
+#: what concerns a record, not the way to it
+_HARMLESS = frozenset({"_BAD_MSG"})
 
 _BROKER = re.compile(r"^(?P<broker>(?:[a-z_]+://)?[^\s/]+)/(?:bootstrap|\d+): (?P<text>.*)$", re.DOTALL)
 
@@ -86,6 +97,11 @@ class BrokerError:
     remedy: str
     repeats: int = 0
     recovered: bool = False
+
+    @property
+    def is_trouble(self) -> bool:
+        """It concerns the way to Kafka, not a record that came."""
+        return self.code not in _HARMLESS
 
     def __str__(self) -> str:
         again = f" [{self.repeats} times since the last report]" if self.repeats else ""
@@ -147,15 +163,16 @@ class ErrorFilter:
         self._settings = settings
         self._clock = clock
         self._reported: dict[tuple[str, str], tuple[float, int]] = {}
-        self._cut_off = self._all_down = self._heard = False
-        self._failed_at = clock()
+        self._is_troubled = self._all_down = self._heard = False
+        self._over_at = clock()
 
     def admit(self, known: BrokerError) -> BrokerError | None:
         """The report, or None when it would be a repetition."""
-        now = self._failed_at = self._clock()
+        now = self._clock()
         is_outage = known.code == "_ALL_BROKERS_DOWN"
-        self._all_down, self._heard = self._all_down or is_outage, False
-        self._cut_off = self._cut_off or known.code in _CONNECTION
+        if known.is_trouble:
+            self._all_down, self._heard, self._is_troubled = self._all_down or is_outage, False, True
+            self._over_at = max(self._over_at, now + (RARE_QUIET_S if known.code in _RARE else QUIET_S))
         key = (known.code, "" if is_outage else known.broker or known.text)
         reported_at, repeats = self._reported.get(key, (None, 0))
         if reported_at is not None and now - reported_at < REPORT_INTERVAL_S:
@@ -171,14 +188,12 @@ class ErrorFilter:
         self._heard = True
 
     def recovered(self) -> BrokerError | None:
-        """After a connection has failed, once: Kafka answers again. After an outage of all brokers the next one will be
-        news."""
-        is_over = self._cut_off and self._heard and self._clock() - self._failed_at > QUIET_S
-        if not is_over:
+        """After an error, once: Kafka answers again. After an outage of all brokers the next one will be news."""
+        if not (self._is_troubled and self._heard and self._clock() > self._over_at):
             return None
         if self._all_down:
             self._reported.clear()
-        self._cut_off = self._all_down = False
+        self._is_troubled = self._all_down = False
         text = f"Kafka at {self._settings.bootstrap_servers} answers again"
         return BrokerError("_ALL_BROKERS_DOWN", "", text, "", recovered=True)
 

@@ -1,9 +1,20 @@
 """An error is told once, with its remedy, and again only after a minute or an outage."""
 
+import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from bridge.kafka.errors import BrokerError, ErrorFilter, error_of, explain, fatal
+from bridge.kafka.errors import (
+    QUIET_S,
+    RARE_QUIET_S,
+    BrokerError,
+    ErrorFilter,
+    error_of,
+    explain,
+    fatal,
+    unreadable_headers,
+)
 from bridge.kafka.profile import ConsumerSettings
+from bridge.records import TopicPartition
 
 SETTINGS = ConsumerSettings("kafka-1:9092", "group", kafka={"sasl.username": "me", "sasl.password": "hush-hush"})
 
@@ -57,7 +68,7 @@ def test_after_an_outage_the_end_is_told_once_and_the_next_outage_is_news() -> N
     errors.hear()  # what the client had fetched ahead
     assert errors.recovered() is None
     assert errors.admit(refused("kafka-1:9092"))
-    clock.now += 10.0
+    clock.now += QUIET_S + 0.1
     assert errors.recovered() is None
 
     errors.hear()
@@ -74,7 +85,7 @@ def test_one_connection_that_has_failed_is_over_when_kafka_is_heard() -> None:
     clock = Clock()
     errors = ErrorFilter(SETTINGS, clock)
     assert errors.admit(refused("kafka-2:9092"))
-    clock.now += 10.0
+    clock.now += QUIET_S + 0.1
     assert errors.recovered() is None
     errors.hear()
     assert errors.recovered() is not None
@@ -87,9 +98,46 @@ def test_nothing_recovers_that_was_not_down() -> None:
     errors = ErrorFilter(SETTINGS, clock)
     errors.hear()
     assert errors.recovered() is None
-    missing = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "Subscribed topic not available: t")
-    assert errors.admit(explain(missing, SETTINGS))
-    clock.now += 10.0
+
+
+def test_a_broker_that_is_silent_and_says_so_every_ten_seconds_has_not_recovered_in_between() -> None:
+    clock = Clock()
+    errors = ErrorFilter(SETTINGS, clock)
+    for _ in range(12):
+        errors.admit(refused("kafka-2:9092"))
+        for _ in range(10):
+            clock.now += 1.0
+            errors.hear()  # another broker
+            assert errors.recovered() is None
+
+
+@pytest.mark.parametrize(
+    ("code", "quiet"),
+    [
+        (KafkaError._MAX_POLL_EXCEEDED, QUIET_S),
+        (KafkaError._SSL, QUIET_S),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, RARE_QUIET_S),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, RARE_QUIET_S),
+    ],
+)
+def test_whatever_went_wrong_is_over_when_it_does_not_come_again(code: int, quiet: float) -> None:
+    clock = Clock()
+    errors = ErrorFilter(SETTINGS, clock)
+    assert errors.admit(explain(KafkaError(code, "it says"), SETTINGS))
+    errors.hear()
+    clock.now += quiet - 0.1
+    assert errors.recovered() is None
+    clock.now += 0.2
+    assert errors.recovered() is not None
+
+
+def test_a_record_with_unreadable_headers_is_no_trouble_on_the_way_to_kafka() -> None:
+    clock = Clock()
+    errors = ErrorFilter(SETTINGS, clock)
+    told = errors.admit(unreadable_headers(TopicPartition("t", 0), [7]))
+    assert told is not None
+    assert not told.is_trouble
+    clock.now += 1000.0
     errors.hear()
     assert errors.recovered() is None
 

@@ -113,6 +113,9 @@ def test_an_answer_about_the_topics_shows_the_consumer_that_kafka_is_there() -> 
     loop, consumer, _ = _active()
     loop.turn()
     assert ("hear", None) not in consumer.calls
+    loop.mailbox.post(ev.TopicsSeen({}))  # nobody has answered
+    loop.turn()
+    assert ("hear", None) not in consumer.calls
     loop.mailbox.post(ev.TopicsSeen({"t": "id-1"}))
     loop.turn()
     assert ("hear", None) in consumer.calls
