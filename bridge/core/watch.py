@@ -159,12 +159,13 @@ def _claimed(flight: Flight, entry: LaneEntry, rules: PipelineRules, workers: Wo
 
 
 def _is_missed(flight: Flight, beat: Heartbeat, entry: LaneEntry) -> bool:
-    """Two heartbeats in a row, both written after the claim was seen, do not list the link."""
+    """Two heartbeats in a row, both written after the claim was seen, do not list the link. Another time than that of
+    the one seen with the claim is a later one, also when the server's clock was set back since."""
     if not flight.claim_seen_ms:
         flight.claim_seen_ms = max(beat.written_ms, 1)
         return False
     if link_id(entry.chain, entry.link) in beat.links:
         flight.missed.clear()
-    elif beat.written_ms > flight.claim_seen_ms:
+    elif beat.written_ms != flight.claim_seen_ms:
         flight.missed.add(beat.written_ms)
     return len(flight.missed) >= 2
