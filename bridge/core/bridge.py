@@ -31,6 +31,7 @@ from bridge.core.effects import (
 )
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.limits import Buffers, InFlight
+from bridge.core.operators import Operators
 from bridge.core.partition import Partition, PartitionConfig, Stage
 from bridge.core.repeats import Repeats, Service, is_sensible
 from bridge.core.sweeping import Sweeping
@@ -58,6 +59,7 @@ class Core:
         self.dispatching = Dispatching(self)
         self.disposing = Disposing(self)
         self.sweeping = Sweeping(self)
+        self.operators = Operators(self)
         #: chain id -> where it is, for every chain in flight
         self.chains: dict[str, tuple[TopicPartition, int]] = {}
         self.flush_ends: dict[TopicPartition, int] = {}
@@ -293,8 +295,8 @@ class Core:
     def _error_heard(self, event: ev.ErrorHeard, now: float) -> None:
         if event.has_ended:
             for partition in self._clearing.values():
-                partition.link_ended(event.link_id, now)
-            self.dispatching.superseded_link_ended(event.link_id, now)
+                partition.link_ended(event.link_id, event.worker, now)
+            self.dispatching.superseded_link_ended(event.link_id, event.worker, now)
         chain, link = chain_of(event.link_id)
         if chain in self.chains:
             tp, index = self.chains[chain]
@@ -387,6 +389,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
     ev.OutcomeHeard: Core._outcome_heard,
     ev.ErrorHeard: Core._error_heard,
     ev.LanesRead: Core._lanes_read,
+    ev.Instructed: lambda core, event, now: core.operators.instructed(event, now),
     ev.EffectFailed: Core._effect_failed,
     ev.Tick: Core._tick,
     ev.Flush: Core._flush,

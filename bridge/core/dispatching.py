@@ -17,6 +17,7 @@ from bridge.core.failures import COUNTED
 from bridge.core.flight import Flight
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.repeats import Service
+from bridge.core.skipping import begin_skipping
 from bridge.core.watch import TERMINATE_WAIT
 from bridge.entries import Decided, Failure, FailureKind, LaneEntry, Outcome, Seen
 from bridge.records import OFFSET, TopicPartition
@@ -24,6 +25,9 @@ from bridge.records import OFFSET, TopicPartition
 if TYPE_CHECKING:
     from bridge.core.bridge import Core
     from bridge.core.partition import Partition
+
+#: the phases in which something may be begun
+READY = frozenset({Phase.FREE, Phase.RETRYING, Phase.DISPOSING})
 
 #: characters that may not stand in a chain id: Redis reads subscription patterns as globs
 _GLOB = str.maketrans(dict.fromkeys("*?[]\\ {}/", "_"))
@@ -51,8 +55,8 @@ class Dispatching:
         self._timer_number = 0
         #: the lanes that wait for room among the bytes in flight, first come first served
         self._starved: dict[tuple[TopicPartition, int], None] = {}
-        #: superseded link id -> the lane that waits for its end
-        self._superseded: dict[str, tuple[TopicPartition, int]] = {}
+        #: superseded link id -> the lane that waits for its end, and the worker that runs it ("" unknown)
+        self._superseded: dict[str, tuple[TopicPartition, int, str]] = {}
 
     # --- what may go -----------------------------------------------------------------------------------------------
 
@@ -60,15 +64,19 @@ class Dispatching:
         """Dispatch the lane's next batch if it may go now; else make sure that it is looked at again in time."""
         if self._core.stopping or not partition.is_active:
             return
+        is_skipping = begin_skipping(self._core, lane, now)
+        if lane.phase not in READY or (self._is_paused(lane) and not is_skipping):
+            return
         if lane.phase is Phase.DISPOSING:
             self._core.disposing.consider(partition, lane, now)
-            return
-        if lane.phase not in (Phase.FREE, Phase.RETRYING):
             return
         if lane.first_unfinished is not None and (self._starved or not self._core.in_flight.has_room()):
             self._starved[partition.tp, lane.index] = None
             return
         self._let_go(partition, lane, now)
+
+    def _is_paused(self, lane: Lane) -> bool:
+        return self._core.operators.pause_of(lane.tp, lane.index) is not None
 
     def _let_go(self, partition: Partition, lane: Lane, now: float) -> None:
         assert partition.expected is not None
@@ -247,13 +255,14 @@ class Dispatching:
         if lane.take_outcome(seen, outcome):
             self._core.disposing.take_outcome(lane, outcome, now, adopted=adopted)
 
-    def supersede(self, lane: Lane, old: str, now: float, *, wait: float) -> None:
-        """Nothing of the lane is published before `wait` seconds are over, or the link `old` ("" unknown) is dead."""
+    def supersede(self, lane: Lane, old: str, now: float, *, wait: float, worker: str = "") -> None:
+        """Nothing of the lane is published before `wait` seconds are over, or the link `old` ("" unknown), which
+        `worker` ("" unknown) runs, is dead."""
         flight = lane.flight
         assert flight is not None
         flight.publish_after, flight.waits_for = now + wait, old
         if old:
-            self._superseded[old] = lane.tp, lane.index
+            self._superseded[old] = lane.tp, lane.index, worker
             self._core.emit(TerminateLinks((old,)))
 
     def stop_waiting(self, flight: Flight) -> None:
@@ -265,10 +274,13 @@ class Dispatching:
         """A link that must end before another may be published."""
         return task_id in self._superseded
 
-    def superseded_link_ended(self, task_id: str, now: float) -> None:
-        """A link that had to be killed is dead: what waited for it may be published."""
-        tp, index = self._superseded.pop(task_id, (None, 0))
-        lane = self._core.partitions[tp].lanes.get(index) if tp is not None else None
+    def superseded_link_ended(self, task_id: str, worker: str, now: float) -> None:
+        """A link that had to be killed is dead, as `worker` ("" unknown) says: what waited for it may be published."""
+        tp, index, runs_on = self._superseded.get(task_id, (None, 0, ""))
+        if tp is None or (worker and runs_on and worker != runs_on):
+            return  # another worker has thrown away a copy of its own
+        del self._superseded[task_id]
+        lane = self._core.partitions[tp].lanes.get(index)
         if lane is not None and lane.flight is not None and lane.flight.waits_for == task_id:
             lane.flight.publish_after = now
             self.set_timer(lane, now)
@@ -332,7 +344,9 @@ class Dispatching:
             del self._starved[tp, index]
             partition = self._core.partitions.get(tp)
             lane = partition.lanes.get(index) if partition is not None else None
-            if partition is not None and lane is not None and partition.is_active and not self._core.stopping:
+            if partition is None or lane is None or not partition.is_active or self._core.stopping:
+                continue
+            if lane.phase is not Phase.DISPOSING and not self._is_paused(lane):
                 self._let_go(partition, lane, now)
 
     @property

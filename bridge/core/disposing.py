@@ -19,6 +19,7 @@ from bridge.core.flight import Flight
 from bridge.core.isolation import found, split
 from bridge.core.lane import Lane, Phase, Writing
 from bridge.core.repeats import Service
+from bridge.core.skipping import wanted_skips
 from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
 from bridge.entries import DISPOSITIONS, DeadLetter, Failure, Outcome, Rejection, failure_of, link_id
 from bridge.records import OFFSET, Action, Row
@@ -51,7 +52,11 @@ class Disposing:
         assert flight is not None
         if is_link_timeout(outcome) and (outcome.hook_error or not flight.is_hook):
             self._core.dispatching.supersede(
-                lane, link_id(lane.expect.chain, lane.expect.link), now, wait=TERMINATE_WAIT
+                lane,
+                link_id(lane.expect.chain, lane.expect.link),
+                now,
+                wait=TERMINATE_WAIT,
+                worker=lane.expect.claim.rpartition(" ")[0],
             )
         if flight.is_hook and outcome.hook_error and lane.rules.on_failed and not _is_decided(outcome):
             wait = stall_wait(lane.stalls)
@@ -128,9 +133,10 @@ class Disposing:
             self._core.dispatching.set_timer(lane, ready_at)
             return
         self._core.dispatching.stop_waiting(flight)
-        if self._core.brake.holds(now) and not lane.begun:
+        is_decided = lane.begun or bool(wanted_skips(self._core, lane))
+        if self._core.brake.holds(now) and not is_decided:
             self._brake(partition, lane, outcome, now)
-        elif not (outcome.rejected or lane.begun or self._is_alone(lane, outcome)):
+        elif not (outcome.rejected or is_decided or self._is_alone(lane, outcome)):
             self._split(partition, lane, outcome, now)
         else:
             self._dispose(partition, lane, outcome, now)
@@ -167,16 +173,18 @@ class Disposing:
     # --- disposal ----------------------------------------------------------------------------------------------------
 
     def _dispose(self, partition: Partition, lane: Lane, outcome: Outcome, now: float) -> None:
-        flight = lane.flight
+        flight, skips = lane.flight, wanted_skips(self._core, lane)
         assert flight is not None
         at_stake = set(outcome.at_stake)
         rows = [row for row in flight.rows if row[OFFSET] in at_stake]
-        if lane.rules.on_failed and rows and not _is_decided(outcome):
-            self._ask(partition, lane, outcome, rows, now)
+        asked = [row for row in rows if row[OFFSET] not in skips]
+        if lane.rules.on_failed and asked and not _is_decided(outcome):
+            self._ask(partition, lane, outcome, asked, now)
             return
         if outcome.hook_error:
             self._report("error", "on_failed", _hook_text(lane, outcome), lane)
         actions: dict[int, Action] = {each.offset: each.action for each in outcome.decided}
+        actions.update(dict.fromkeys(skips, "skip"))
         chosen = [(row, actions.get(row[OFFSET], lane.rules.on_exhausted)) for row in rows]
         if stopped := [row for row, action in chosen if action == "stop"]:
             lane.stop(_stop_text(lane, stopped[0]), now)
@@ -184,12 +192,12 @@ class Disposing:
             return
         for row, action in chosen:
             if action == "skip":
-                self._report("warning", "skipped", f"record {row[OFFSET]} is skipped: {_at_fault(lane, row)}", lane)
+                self._note_skipped(lane, row, skips)
         letters = tuple(_letter(lane, row) for row, action in chosen if action == "dead_letter")
         upto = outcome.next_offset
         if not outcome.rejected:
             upto, lane.counters = outcome.next_offset + 1, found(lane.counters)
-        lane.writing = Writing(self._next_number(), upto, len(letters), lane.reason)
+        lane.writing = Writing(self._next_number(), upto, len(letters), lane.reason, skips)
         if letters:
             topic = lane.rules.dead_letters_of(lane.tp.topic)
             self._core.emit(
@@ -206,6 +214,13 @@ class Disposing:
             )
         else:
             self._settle(partition, lane, now)
+
+    def _note_skipped(self, lane: Lane, row: Row, skips: frozenset[int]) -> None:
+        offset, why = row[OFFSET], "is skipped"
+        if offset in skips:
+            self._core.operators.note_skipped(lane, offset)
+            why = "is skipped because an operator wants it"
+        self._report("warning", "skipped", f"record {offset} {why}: {_at_fault(lane, row)}", lane)
 
     def _ask(self, partition: Partition, lane: Lane, outcome: Outcome, rows: list[Row], now: float) -> None:
         assert lane.flight is not None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bridge.entries import Counters, DeadLetter, Outcome, Owner, Seen
+from bridge.instructions import Pause, Request
 from bridge.records import Row, TopicPartition
 
 
@@ -181,6 +182,24 @@ class ReadLanes:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """An operator's request is done, or there is nothing to do: say so, once. Nobody waits for an answer: while it
+    stays it is read again."""
+
+    request: Request
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPauses:
+    """Redis has lost instructions: these are the pauses that still stand, and the number they had. Nobody waits for an
+    answer: while it is not done the reading says so."""
+
+    number: int
+    pauses: tuple[Pause, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StartFetching:
     """Deliver records of the partition from `offset` on, not paused."""
 
@@ -260,6 +279,8 @@ Effect = (
     | Settle
     | SetFault
     | ReadLanes
+    | AnswerRequest
+    | KeepPauses
     | StartFetching
     | PauseFetching
     | ResumeFetching

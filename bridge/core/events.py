@@ -11,6 +11,7 @@ from enum import Enum
 
 from bridge.core.effects import Effect
 from bridge.entries import Heartbeat, Outcome, PartitionEntry, Seen
+from bridge.instructions import Instructions
 from bridge.records import Row, TopicPartition
 
 
@@ -235,6 +236,13 @@ class LanesRead:
 
 
 @dataclass(frozen=True, slots=True)
+class Instructed:
+    """All that operators want now, as it was read; it comes again and again while anything is wanted."""
+
+    instructions: Instructions
+
+
+@dataclass(frozen=True, slots=True)
 class EffectFailed:
     """Redis, Kafka or the Celery broker could not be reached: the effect may or may not have happened, or may still
     happen (a server that stood still). Not for effects that only touch the consumer."""
@@ -281,6 +289,7 @@ Event = (
     | DeadLettersWritten
     | Settled
     | LanesRead
+    | Instructed
     | EffectFailed
     | Tick
     | Flush

@@ -70,6 +70,7 @@ TABLE: dict[tuple[Phase, Signal], Phase] = {
     (A, Signal.ADOPT): A,
     (W, Signal.DISPATCH): D,
     (W, Signal.FINISH): F,
+    (W, Signal.DISPOSE): P,
     (W, Signal.VANISH): W,
     (W, Signal.ADOPT): A,
     (P, Signal.DISPATCH): D,
@@ -78,6 +79,8 @@ TABLE: dict[tuple[Phase, Signal], Phase] = {
     (P, Signal.STOP): S,
     (P, Signal.VANISH): W,
     (P, Signal.ADOPT): A,
+    (S, Signal.FAIL): W,
+    (S, Signal.DISPOSE): P,
     (S, Signal.VANISH): S,
     (S, Signal.ADOPT): A,
 }
@@ -88,15 +91,20 @@ ROW_OVERHEAD_BYTES = 300
 #: the phases in which the ledger holds our chain and no outcome has been heard
 IN_FLIGHT = frozenset({Phase.RUNNING, Phase.ADOPTED})
 
+#: the phases in which a lane waits behind an outcome
+WAITING = frozenset({Phase.RETRYING, Phase.DISPOSING, Phase.STOPPED})
+
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Records are being disposed of: what is under way, the watermark when it is done, and why, in words."""
+    """Records are being disposed of: what is under way, the watermark when it is done, why, in words, and the offsets
+    that are skipped because an operator wants it."""
 
     number: int
     upto: int
     letters: int
     why: str
+    skipped: frozenset[int] = frozenset()
 
 
 class Lane:
@@ -196,6 +204,19 @@ class Lane:
         part = flight.rows[: part_of(flight.rows, self.counters)]
         whole = len(part) == len(flight.rows)
         return ClosedBatch(tuple(part), flight.trigger, flight.size_bytes if whole else rows_bytes(part))
+
+    @property
+    def has_reported(self) -> bool:
+        """What the lane waits for stands in the ledger: the outcome of its last chain."""
+        return self.outcome is not None and bool(self.expect.outcome)
+
+    @property
+    def at_stake(self) -> tuple[int, ...]:
+        """The offsets that stopped the last chain and that nothing has been decided about."""
+        if self.phase not in WAITING or not self.has_reported:
+            return ()
+        assert self.outcome is not None
+        return tuple(offset for offset in self.outcome.at_stake if offset >= self.watermark)
 
     @property
     def wake_at(self) -> float:

@@ -112,8 +112,9 @@ class Partition:
         self.changing = False
         #: the log does not have what comes next: Kafka is asked where to go on
         self.relocating = False
-        #: before the ledger is cleared: until when claimed links are waited for, those that still run, and all of them
-        self.clear_at, self.terminating, self.revoked = float("inf"), set[str](), tuple[str, ...]()
+        #: before the ledger is cleared: until when claimed links are waited for, those that still run (and on which
+        #: worker), and all of them
+        self.clear_at, self.terminating, self.revoked = float("inf"), dict[str, str](), tuple[str, ...]()
         self.flush_end: int | None = None
         #: why this assignment must begin anew, without what it knows ("" it need not)
         self.must_restart = ""
@@ -193,15 +194,16 @@ class Partition:
         self._report("warning", "clear", f"the ledger is cleared: {self.start.clear}")
         self.stage = Stage.CLEARING
         in_flight = [e for e in self.entry.lanes.values() if e.in_flight]
-        self.terminating = {link_id(e.chain, e.link) for e in in_flight if e.claim is not None}
+        self.terminating = {link_id(e.chain, e.link): e.claim.worker for e in in_flight if e.claim is not None}
         self.revoked = tuple(sorted(self.terminating))
         if self.terminating:  # the others, too: none of them may be claimed while these are waited for
             self._emit(TerminateLinks(tuple(sorted(link_id(e.chain, e.link) for e in in_flight))))
         self.clear_at = now + TERMINATE_WAIT if self.terminating else now
 
-    def link_ended(self, task_id: str, now: float) -> None:
-        """A link that had to end before the ledger is cleared has ended."""
-        self.terminating.discard(task_id)
+    def link_ended(self, task_id: str, worker: str, now: float) -> None:
+        """A link that had to end before the ledger is cleared has ended, as `worker` ("" unknown) says."""
+        if worker in ("", self.terminating.get(task_id)):  # another one has thrown away a copy of its own
+            self.terminating.pop(task_id, None)
         if not self.terminating:
             self.clear_at = min(self.clear_at, now)
 

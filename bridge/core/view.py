@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from bridge.core import words
 from bridge.core.lane import Lane, Phase
 from bridge.core.lanes import lane_count
-from bridge.entries import Owner
+from bridge.entries import Outcome, Owner
 from bridge.records import TopicPartition
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ LaneState = Literal["idle", "filling", "running", "retrying", "paused", "stalled
 
 #: seconds after which an assignment, or a dispatch that the ledger has not answered, counts as stalled
 STUCK_AFTER = 15.0
+
+#: how many offsets at stake, and characters of a traceback, a view carries
+NAMED_OFFSETS, TRACEBACK_END = 20, 2000
 
 #: the word for a phase; a FREE lane that holds records is `filling`, and whatever does not move is `stalled`
 STATE: dict[Phase, LaneState] = {
@@ -37,6 +40,9 @@ STATE: dict[Phase, LaneState] = {
 
 #: a lane in one of these states may still move by itself
 MOVING: frozenset[LaneState] = frozenset({"running", "retrying", "adopting", "filling", "stalled"})
+
+#: a lane in one of these waits for a person
+STANDING: frozenset[LaneState] = frozenset({"stopped", "paused"})
 
 #: the phases in which a chain is on its way
 _UNDER_WAY = frozenset({Phase.DISPATCHING, Phase.RUNNING, Phase.ADOPTED})
@@ -80,8 +86,8 @@ class LaneView:
 @dataclass(frozen=True, slots=True)
 class PartitionView:
     """One partition that this bridge has. `committed` is what the broker has confirmed, `position` what may be
-    committed, `fetched` the next offset to come, None when not known yet. `blocked`: it stands behind a stopped lane,
-    and no other lane of it has anything left that it could do."""
+    committed, `fetched` the next offset to come, None when not known yet. `blocked`: it stands behind a stopped or
+    paused lane, and no other lane of it has anything left that it could do."""
 
     tp: TopicPartition
     owner: Owner
@@ -125,9 +131,10 @@ def _known(offset: int) -> int | None:
 
 
 def _is_blocked(lanes: tuple[LaneView, ...], *, all_read: bool) -> bool:
-    """`all_read`: no record can come for another lane before the stopped ones move."""
+    """`all_read`: no record can come for another lane before the standing ones move."""
     states = {lane.state for lane in lanes}
-    return "stopped" in states and not states & MOVING and (all_read or states == {"stopped"})
+    stands = states & STANDING
+    return bool(stands) and not states & MOVING and (all_read or states == stands)
 
 
 def _lanes_to_come(core: Core, partition: Partition, now: float) -> tuple[LaneView, ...]:
@@ -140,6 +147,7 @@ def _lanes_to_come(core: Core, partition: Partition, now: float) -> tuple[LaneVi
 def _lane_view(core: Core, partition: Partition, lane: Lane, now: float) -> LaneView:
     flight = lane.flight
     timestamp = lane.oldest_timestamp_ms
+    pause = core.operators.pause_of(lane.tp, lane.index)
     in_flight = None
     if flight is not None and lane.phase in _UNDER_WAY:
         worker = flight.claim.worker if flight.claim is not None else ""
@@ -153,7 +161,18 @@ def _lane_view(core: Core, partition: Partition, lane: Lane, now: float) -> Lane
         last_error=lane.last_error,
         buffered=lane.buffered,
         oldest_timestamp_ms=timestamp if timestamp is not None and timestamp >= 0 else None,
+        first_unfinished=lane.first_unfinished,
+        at_stake=lane.at_stake[:NAMED_OFFSETS],
+        retry_in=max(0.0, lane.retry_at - now) if lane.phase is Phase.RETRYING else None,
+        max_attempts=lane.rules.retry.max_attempts,
+        paused=str(pause) if pause is not None else "",
+        traceback=_traceback(lane.outcome) if lane.outcome is not None and lane.at_stake else "",
     )
+
+
+def _traceback(outcome: Outcome) -> str:
+    fault = outcome.rejected[0] if outcome.rejected else outcome.failure
+    return fault.traceback[-TRACEBACK_END:] if fault is not None else ""
 
 
 def _state(core: Core, partition: Partition, lane: Lane, now: float) -> LaneState:
@@ -161,6 +180,8 @@ def _state(core: Core, partition: Partition, lane: Lane, now: float) -> LaneStat
         return "stopped"
     if not partition.is_active:
         return "stalled" if _is_stuck(partition, now) else "adopting"
+    if lane.phase not in _UNDER_WAY and core.operators.pause_of(lane.tp, lane.index) is not None:
+        return "paused"
     if lane.stalled or (lane.phase is Phase.DISPATCHING and _is_unanswered(core, lane, now)):
         return "stalled"
     if lane.phase is Phase.FREE and lane.buffered:

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bridge.core.lane import Lane, Phase
+from bridge.instructions import Pause
 
 if TYPE_CHECKING:
     from bridge.core.bridge import Core
     from bridge.core.partition import Partition
+
+#: what has begun is ended, also when the lane is paused
+BEGUN = frozenset({Phase.DISPATCHING, Phase.RUNNING, Phase.ADOPTED, Phase.STOPPED})
 
 Words = Callable[["Core", "Partition", Lane, float], str]
 
@@ -22,7 +26,9 @@ def reason(core: Core, partition: Partition, lane: Lane, now: float) -> str:
     """The sentence for this lane at time `now`."""
     if lane.phase is not Phase.STOPPED and not partition.is_active:
         return assigning(core, partition, now)
-    return WORDS[lane.phase](core, partition, lane, now)
+    text = WORDS[lane.phase](core, partition, lane, now)
+    pause = core.operators.pause_of(lane.tp, lane.index)
+    return text if pause is None else _paused(lane, pause, text)
 
 
 def assigning(core: Core, partition: Partition, now: float) -> str:
@@ -46,6 +52,15 @@ def size(bytes_: int) -> str:
     if bytes_ < 1024:
         return f"{bytes_} B"
     return f"{bytes_ / 1024:.0f} KiB" if bytes_ < 1024 * 1024 else f"{bytes_ / (1024 * 1024):.1f} MiB"
+
+
+def _paused(lane: Lane, pause: Pause, text: str) -> str:
+    """Paused lanes end what they have begun; `text` says what that is, or what they stand at."""
+    if lane.phase in BEGUN:
+        return f"{text}; {pause}: nothing follows"
+    go_on = f"it goes on with: lanebridge resume {pause.target}"
+    held = lane.buffered + (len(lane.flight.rows) if lane.flight is not None else 0)
+    return f"{pause}; {_records(held)} wait; {go_on}{f'; before: {text}' if lane.reason else ''}"
 
 
 # --- one function per phase -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from bridge.kafka.consumer import Consumer
 from bridge.kafka.dead_letters import DeadLetterProducer
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
+from bridge.ledger.operators import Operators
 from bridge.ops.metering import Meter
 from bridge.records import TopicPartition
 from bridge.runtime.asker import AskEnds, Asker
@@ -124,6 +125,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     admin = Admin(kafka)
     publisher = Publisher(
         ledger,
+        Operators(client, settings.group_id),
         plan.app,
         bridge_id,
         mailbox.post,
@@ -131,7 +133,10 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         hook_messages_of=topics.hook_messages_of,
     )
     asker = Asker(admin, mailbox.post)
-    sweeper = Sweeper(Ledger(connect(plan.ledger_url), settings.group_id), bridge_id, mailbox.post)
+    sweeping = connect(plan.ledger_url)
+    sweeper = Sweeper(
+        Ledger(sweeping, settings.group_id), Operators(sweeping, settings.group_id), bridge_id, mailbox.post
+    )
     writer = DeadLetterWriter(
         Ledger(connect(plan.ledger_url), settings.group_id), _letter_producer(plan, admin), mailbox.post
     )

@@ -60,7 +60,7 @@ class Loop:
         *,
         publisher: Callable[[ef.Effect], None],
         asker: Callable[[ef.AskKafka], None],
-        sweeper: Callable[[ef.ReadLanes], None],
+        sweeper: Callable[[ef.ReadLanes | ef.AnswerRequest | ef.KeepPauses], None],
         revoker: Callable[[ef.TerminateLinks], None],
         letters: Callable[[ef.WriteDeadLetters], None],
         left_out: Callable[[str], bool],
@@ -76,7 +76,7 @@ class Loop:
         self.kafka_trouble = ""
         self._routes: dict[type, Callable[..., None]] = {
             ef.AskKafka: asker,
-            ef.ReadLanes: sweeper,
+            **dict.fromkeys((ef.ReadLanes, ef.AnswerRequest, ef.KeepPauses), sweeper),
             ef.TerminateLinks: revoker,
             ef.WriteDeadLetters: letters,
             **self._own_routes(),
@@ -119,7 +119,7 @@ class Loop:
 
     def _take_mail(self) -> None:
         for event in self.mailbox.take_all():
-            if isinstance(event, ev.TopicsSeen):
+            if isinstance(event, ev.TopicsSeen) and event.ids:  # without any, Kafka may not have answered at all
                 self._consumer.hear()
             self.handle(event)
         self._carry_out()
@@ -140,7 +140,8 @@ class Loop:
         for tp in fetch.missing:
             self.handle(ev.OffsetMissing(tp))
         for problem in fetch.errors:
-            self.kafka_trouble = "" if problem.recovered else str(problem)
+            if problem.is_trouble:
+                self.kafka_trouble = "" if problem.recovered else str(problem)
             logger.log(logging.INFO if problem.recovered else logging.WARNING, "%s", problem, extra={"action": "kafka"})
         self._carry_out()
         if self._callback_error is not None:

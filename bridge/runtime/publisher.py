@@ -24,6 +24,7 @@ from bridge.core import events as ev
 from bridge.core.events import DispatchAnswer
 from bridge.entries import Owner
 from bridge.ledger.ledger import DispatchCommand, Ledger
+from bridge.ledger.operators import Operators
 from bridge.ledger.payload import BatchHeader, PayloadHeader, encode
 from bridge.records import TopicPartition
 from bridge.runtime.mail import Post
@@ -52,6 +53,7 @@ class Publisher:
     def __init__(
         self,
         ledger: Ledger,
+        operators: Operators,
         app: Any,
         bridge_id: str,
         post: Post,
@@ -60,6 +62,7 @@ class Publisher:
         hook_messages_of: Callable[[str], ChainMessages],
     ) -> None:
         self._ledger = ledger
+        self._operators = operators
         self._app = app
         self._bridge_id = bridge_id
         self._messages_of = messages_of
@@ -99,6 +102,7 @@ class Publisher:
     # --- ledger steps ------------------------------------------------------------------------------------------------
 
     def _assign_owner(self, effect: ef.AssignOwner) -> None:
+        self._post(ev.Instructed(self._operators.read()))  # a paused lane must not go before that is known
         entry = self._ledger.assign(effect.tp, self._bridge_id, effect.metadata_owner)
         self._post(ev.OwnerAssigned(effect.tp, effect.serial, entry))
 

@@ -1,16 +1,20 @@
-"""Reads the ledger and the workers' heartbeats for the core's sweep, and publishes the bridge's state."""
+"""Reads the ledger, the workers' heartbeats and what operators want, for the core; publishes the bridge's state."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
-from bridge.core.effects import ReadLanes
-from bridge.core.events import EffectFailed, LanesRead
+from bridge.core.effects import AnswerRequest, KeepPauses, ReadLanes
+from bridge.core.events import EffectFailed, Instructed, LanesRead
+from bridge.instructions import Instructions
 from bridge.ledger.ledger import Ledger
+from bridge.ledger.operators import Operators
 from bridge.runtime.mail import Post
 
 logger = logging.getLogger(__name__)
@@ -31,18 +35,33 @@ class WithdrawState:
     """The bridge ends: no view shows it any more."""
 
 
-SweeperItem = ReadLanes | PublishState | WithdrawState
+@dataclass(frozen=True, slots=True)
+class ReadInstructions:
+    """What operators want now; told to the core when there is anything, or anything new."""
+
+
+SweeperItem = ReadLanes | PublishState | WithdrawState | ReadInstructions | AnswerRequest | KeepPauses
 
 
 class Sweeper:
     """The work of the sweeper's thread. It has a Redis client of its own, so that a publisher that waits for Redis
     does not hold up the sweep."""
 
-    def __init__(self, ledger: Ledger, bridge_id: str, post: Post) -> None:
+    def __init__(self, ledger: Ledger, operators: Operators, bridge_id: str, post: Post) -> None:
         self._ledger = ledger
+        self._operators = operators
+        self._instructions = Instructions()
         self._bridge_id = bridge_id
         self._post = post
         self._redis_since: float | None = None
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            ReadLanes: self._read,
+            PublishState: self._publish,
+            WithdrawState: lambda item: ledger.forget_state(bridge_id),
+            ReadInstructions: self._read_instructions,
+            AnswerRequest: self._answer,
+            KeepPauses: self._keep_pauses,
+        }
 
     @property
     def redis_answers(self) -> bool:
@@ -50,21 +69,34 @@ class Sweeper:
         return self._redis_since is not None
 
     def work(self, items: list[SweeperItem]) -> None:
-        """In order; of several states only the last."""
-        latest = next((item for item in reversed(items) if isinstance(item, PublishState)), None)
+        """In order; of several states only the last. What is not done about operators is read again."""
+        latest = {type(item): item for item in items}
         for item in items:
+            if isinstance(item, (PublishState, ReadInstructions)) and item is not latest[type(item)]:
+                continue
             try:
-                if isinstance(item, ReadLanes):
-                    self._read(item)
-                elif isinstance(item, WithdrawState):
-                    self._ledger.forget_state(self._bridge_id)
-                elif item is latest:
-                    self._ledger.publish_state(self._bridge_id, item.blob, STATE_EXPIRY)
-                    self._answered()
+                self._handlers[type(item)](item)
             except redis.RedisError as error:
                 self._redis_since = None
                 if isinstance(item, ReadLanes):
                     self._post(EffectFailed(item, f"the ledger cannot be reached: {error}"))
+
+    def _publish(self, item: PublishState) -> None:
+        self._ledger.publish_state(self._bridge_id, item.blob, STATE_EXPIRY)
+        self._answered()
+
+    def _read_instructions(self, item: ReadInstructions) -> None:
+        found = self._operators.read()
+        if found.requests or found != self._instructions:
+            self._post(Instructed(found))
+        self._instructions = found
+
+    def _answer(self, item: AnswerRequest) -> None:
+        at_ms = time.time_ns() // 1_000_000
+        self._operators.answer(item.request, item.result, bridge=self._bridge_id, at_ms=at_ms)
+
+    def _keep_pauses(self, item: KeepPauses) -> None:
+        self._operators.keep_pauses(item.number, item.pauses)
 
     def _answered(self) -> float:
         if self._redis_since is None:

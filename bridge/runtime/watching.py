@@ -19,7 +19,7 @@ from bridge.runtime.assembly import Parts
 from bridge.runtime.idle import IdleWatch
 from bridge.runtime.plan import Plan
 from bridge.runtime.publisher import KeepEntries
-from bridge.runtime.sweeper import PublishState
+from bridge.runtime.sweeper import PublishState, ReadInstructions
 
 if TYPE_CHECKING:
     from bridge.runtime.run import Ending
@@ -105,6 +105,7 @@ class Watching:
             totals=parts.meter.totals(),
         )
         parts.stations.sweeper.give(PublishState(self._snapshot.update(state, self._health())))
+        parts.stations.sweeper.give(ReadInstructions())
 
     def _queue_of(self, tp: TopicPartition, lane: int) -> str:
         return self._parts.topics.queue_of(tp, lane, 1)

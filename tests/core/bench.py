@@ -16,8 +16,10 @@ from bridge.core.bridge import Core, CoreConfig
 from bridge.core.lane import Lane
 from bridge.core.partition import Partition
 from bridge.entries import DeadLetter, Decided, Failure, FailureKind, Heartbeat, Outcome, Rejection
+from bridge.instructions import Pause, Request, RequestAction, Target
 from bridge.ledger.handle import Handle
 from bridge.records import Action, PipelineRules, Retry, Row, TopicPartition
+from tests.ledger.operators_model import OperatorsModel
 from tests.simulation.inspection import check_commit, check_lane, check_memory
 from tests.simulation.ledger import GROUP, Ledger, Payload
 
@@ -60,6 +62,7 @@ class Bench:
         self.name = name
         self.now: float = beside.now if beside else 100.0
         self.ledger: Ledger = beside.ledger if beside else Ledger(lambda: int(self.now * 1000))
+        self.operators: OperatorsModel = beside.operators if beside else OperatorsModel()
         self.broker: Broker = beside.broker if beside else Broker()
         self.core = Core(CoreConfig(GROUP, lambda topic: rules, lambda tp, lane, link: f"lane-{lane}", **config))
         self.silent: set[type] = set()
@@ -98,6 +101,10 @@ class Bench:
 
     def carry_out(self, effect: ef.Effect) -> None:
         """Do what the effect says, and tell the answer."""
+        if isinstance(effect, ef.AnswerRequest):
+            self.operators.answer(effect.request, effect.result, bridge=self.name, at_ms=0)
+        elif isinstance(effect, ef.KeepPauses):
+            self.operators.keep_pauses(effect.number, effect.pauses)
         for event in self._answers(effect):
             self.handle(event)
 
@@ -269,6 +276,33 @@ class Bench:
     def _current(self, tp: TopicPartition, lane: int) -> Handle:
         entry = self.ledger.read([tp])[tp].lanes[lane]
         return Handle.of(GROUP, tp, lane, entry.chain, entry.link)
+
+    # --- operators -------------------------------------------------------------------------------------------------
+
+    def instruct(self) -> None:
+        """The bridge reads what operators want."""
+        self.handle(ev.Instructed(self.operators.read()))
+
+    def pause(self, *target: str | int) -> None:
+        """An operator pauses a topic, a partition or a lane."""
+        self.operators.pause(Pause(Target(*(target or ("t",))), "ann", 0, "a deploy"))  # type: ignore[arg-type]
+        self.instruct()
+
+    def resume(self, *target: str | int) -> None:
+        """And resumes it."""
+        self.operators.resume(Target(*(target or ("t",))), who="ann", at_ms=0)  # type: ignore[arg-type]
+        self.instruct()
+
+    def ask(self, action: RequestAction, offset: int, lane: int = 0) -> None:
+        """An operator wants this done about the record."""
+        self._nonce += 1
+        target = Target(*TP, lane)
+        self.operators.ask(Request(f"{action}-{offset}-{self._nonce}", action, target, offset, "ann", 0))
+        self.instruct()
+
+    def answers(self) -> list[str]:
+        """What was answered to operators, the oldest first."""
+        return [line.result for line in self.operators.audit() if line.result]
 
     # --- what a test looks at --------------------------------------------------------------------------------------
 

@@ -183,13 +183,18 @@ def adopt(story: Story) -> None:
 def fail(story: Story) -> None:
     if story.lane().phase is Phase.DISPOSING:
         story.wait(3.1)  # the dead letter of the first record is acknowledged, the others go on
+    elif story.lane().phase is Phase.STOPPED:
+        story.ask("retry", 0)
     else:
         report(story, Outcome("failed", 0, Failure(0)))
 
 
 def dispose(story: Story) -> None:
-    story.silent = {ef.WriteDeadLetters}
-    report(story, BROKEN)
+    story.silent = {ef.WriteDeadLetters, ef.Settle}
+    if story.lane().phase in (Phase.RETRYING, Phase.STOPPED):
+        story.ask("skip", 0)
+    else:
+        report(story, BROKEN)
     story.silent = set()
 
 

@@ -194,5 +194,7 @@ def test_a_lane_stops_only_when_its_records_are_given_up() -> None:
     assert {phase for phase, signal in TABLE if signal is Signal.STOP} == {Phase.DISPOSING}
 
 
-def test_a_stopped_lane_is_left_only_for_a_chain_that_the_ledger_holds() -> None:
-    assert {TABLE[key] for key in TABLE if key[0] is Phase.STOPPED} == {Phase.STOPPED, Phase.ADOPTED}
+def test_a_stopped_lane_is_left_only_for_a_chain_that_the_ledger_holds_or_because_an_operator_wants_it() -> None:
+    found = {(signal, TABLE[phase, signal]) for phase, signal in TABLE if phase is Phase.STOPPED}
+    by_operators = {(Signal.FAIL, Phase.RETRYING), (Signal.DISPOSE, Phase.DISPOSING)}
+    assert found == {(Signal.VANISH, Phase.STOPPED), (Signal.ADOPT, Phase.ADOPTED), *by_operators}

@@ -227,7 +227,7 @@ def test_a_lane_without_records_is_idle_and_names_the_next_offset() -> None:
         blocked=False,
         held_bytes=0,
         is_full=False,
-        lanes=(LaneView(0, "idle", "waiting for records from offset 0 on", 0, None, "", 0, None),),
+        lanes=(LaneView(0, "idle", "waiting for records from offset 0 on", 0, None, "", 0, None, max_attempts=5),),
     )
 
 

@@ -169,6 +169,16 @@ def test_a_link_that_its_live_worker_does_not_list_in_two_heartbeats_is_lost() -
     assert bench.lane().counters.losses == 1
 
 
+def test_a_link_that_its_live_worker_does_not_list_is_lost_also_when_the_servers_clock_was_set_back() -> None:
+    bench = running(replace(TWO_LINKS, link_timeout=1000.0))
+    bench.claim(worker="w1")
+    live(bench, 3, pool="solo")
+    for _ in range(4):
+        beat(bench, "w1", pool="solo", written_ms=int((bench.now - 7200) * 1000))
+        bench.wait(3)
+    assert bench.lane().counters.losses == 1
+
+
 def test_a_link_that_its_worker_lists_is_not_lost_however_long_it_takes() -> None:
     bench = running()
     bench.claim(worker="w1")
@@ -244,6 +254,8 @@ def test_a_superseded_link_that_has_ended_lets_the_next_attempt_go_at_once() -> 
     bench.take(ef.PublishLink)
     bench.handle(ev.ErrorHeard(terminate.links[0], "REVOKED", "TaskRevokedError", "revoked", "w2"))
     assert bench.take(ef.PublishLink) == []  # said at once by workers that do not run it
+    bench.handle(ev.ErrorHeard(terminate.links[0], "REVOKED", "TaskRevokedError", "terminated", "w2"))
+    assert bench.take(ef.PublishLink) == []  # a copy that another worker had in hand
     bench.handle(ev.ErrorHeard(terminate.links[0], "REVOKED", "TaskRevokedError", "terminated", "w1"))
     assert len(bench.take(ef.PublishLink)) == 1
     bench.handle(ev.ErrorHeard(terminate.links[0], "REVOKED", "TaskRevokedError", "terminated", "w1"))

@@ -20,6 +20,7 @@ from bridge.entries import NO_ATTEMPTS, NOTHING_SEEN, Failure, Outcome, Rejectio
 from bridge.ledger.connect import connect
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import Ledger
+from bridge.ledger.operators import Operators
 from bridge.ledger.payload import decode
 from bridge.records import TopicPartition, lane_queue
 from bridge.runtime.plan import LinkPlan
@@ -46,6 +47,7 @@ class Scene:
         self.events: list[ev.Event] = []
         self.publisher = Publisher(
             self.ledger,
+            Operators(client, group),
             given.app,
             "me",
             self.events.append,

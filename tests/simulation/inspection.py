@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.core.batching import rows_bytes
 from bridge.core.bridge import Core
+from bridge.core.dispatching import READY
 from bridge.core.lane import ROW_OVERHEAD_BYTES, Lane, Phase
 from bridge.core.partition import Partition, Stage
 from tests.simulation.truth import Violation
@@ -44,6 +45,8 @@ def check_lane(core: Core, partition: Partition, lane: Lane, now: float) -> None
     if (lane.phase is Phase.FREE) != (flight is None):
         raise Violation(f"{lane.tp} lane {lane.index} is {lane.phase} with {flight}")
     if not partition.is_active or core.stopping or (lane.tp, lane.index) in core.dispatching._starved:
+        return
+    if lane.phase in READY and core.operators.pause_of(lane.tp, lane.index) is not None:
         return
     due = float("inf")
     if lane.phase is Phase.FREE:
