@@ -12,11 +12,17 @@ from celery import _state
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bridge.devstack import KafkaServer, RedisServer
-from tests.redis62 import WHY_NOT
+from tests import promtool, redis62
 from tests.waiting import wait_until
 
 #: who may log in at the broker's SASL listener
 SASL_USERS = {"alice": "right"}
+
+#: what some machines cannot test, and why this one cannot ("" it can)
+LEFT_OUT = {
+    "the ledger's tests on Redis 6.2": redis62.WHY_NOT,
+    "what promtool says of metrics and alert rules": promtool.WHY_NOT,
+}
 
 _serial = itertools.count(1)
 
@@ -30,9 +36,10 @@ _CELERYS_OWN = set(_state._on_app_finalizers)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What is left out on this Python is said, also by the process that collects nothing itself."""
-    if WHY_NOT:
-        terminalreporter.write_line(f"deselected: the ledger's tests on Redis 6.2, for {WHY_NOT}", yellow=True)
+    """What is left out on this machine is said, also by the process that collects nothing itself."""
+    for what, why in LEFT_OUT.items():
+        if why:
+            terminalreporter.write_line(f"left out: {what}, for {why}", yellow=True)
 
 
 @pytest.fixture(autouse=True)
