@@ -32,9 +32,11 @@ PARTITIONS = 2
 class Bridge:
     """A bridge process, and what it serves."""
 
-    def __init__(self, world: World, **env: str) -> None:
+    def __init__(self, world: World, topic: str) -> None:
         self.address = f"{LOOPBACK}:{fresh_port()}"
-        self.process: Process = world.start("bridge", "lanebridge", "-A", APP, "run", BRIDGE_HTTP=self.address, **env)
+        self.process: Process = world.start(
+            "bridge", "lanebridge", "-A", APP, "run", BRIDGE_HTTP=self.address, TEST_TOPIC=topic
+        )
 
     def scrape(self) -> bytes:
         """The page as it is."""
@@ -81,7 +83,7 @@ def test_the_numbers_are_those_of_kafka_the_tasks_and_the_dead_letters(
     ):
         world.produce(topic, VALUES, partitions=PARTITIONS)
         worker = world.worker(APP, "-P", "solo", TEST_TOPIC=topic)
-        bridge = Bridge(world, TEST_TOPIC=topic)
+        bridge = Bridge(world, topic)
         committed = {(str(partition),): 25.0 for partition in range(PARTITIONS)}
         wait_until(lambda: bridge.values("lanebridge_committed_offset", "partition") == committed, 60.0, "the commits")
 
@@ -104,7 +106,8 @@ def test_the_numbers_are_those_of_kafka_the_tasks_and_the_dead_letters(
         )
 
         letters = Counter(
-            dict(each[4])["lanebridge.disposition"].decode() for each in records_of(world.servers, dead_letters)
+            (dict(each[4])["lanebridge.disposition"] or b"").decode()
+            for each in records_of(world.servers, dead_letters)
         )
         assert letters == {"exhausted": 1, "rejected": 2}
         disposed = bridge.values("lanebridge_records_disposed_total", "disposition")
