@@ -1,14 +1,12 @@
-"""The lanes as a table for people: worst first, one line of sum above it."""
+"""The lanes as a table for people, worst first, and their sum in one line."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -31,28 +29,8 @@ STYLES: dict[LaneState, str] = {
 
 _ORDER = {name: index for index, name in enumerate(STYLES)}
 
-#: columns of a table that is written to a file or a pipe
-_PLAIN_WIDTH = 200
-
 #: below this width the reason would have no room beside all columns
 _NARROW = 130
-
-
-def print_lanes(state: State, group: str) -> None:
-    """Write the table to standard output, or say that no bridge runs."""
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False, markup=False)
-    if not state.bridges:
-        console.print(
-            f"No bridge of group {group} is running: none has published its state in the last seconds. "
-            "Start one with: lanebridge run"
-        )
-        return
-    console.print(_sum(state, group))
-    for bridge in state.bridges:
-        if bridge.trouble:
-            console.print(f"Bridge {bridge.id}: {one_line(bridge.trouble)}", style="red")
-    if state.lanes:
-        console.print(lane_table(state, console.width))
 
 
 def worst_first(lanes: tuple[Lane, ...]) -> list[Lane]:
@@ -60,7 +38,8 @@ def worst_first(lanes: tuple[Lane, ...]) -> list[Lane]:
     return sorted(lanes, key=lambda lane: (_ORDER[lane.state], -(lane.lag_seconds or 0.0), -(lane.lag or 0)))
 
 
-def _sum(state: State, group: str) -> str:
+def sum_line(state: State, group: str) -> str:
+    """How many there are of everything, and how far behind they are."""
     counts = Counter(lane.state for lane in state.lanes)
     states = ", ".join(f"{counts[name]} {name}" for name in STYLES if counts[name])
     lag = sum(partition.lag or 0 for partition in state.partitions)

@@ -20,6 +20,11 @@ COMMANDS = {
     "worker": "bridge.cli.worker:worker",
     "flower": "bridge.cli.flower:flower",
     "lanes": "bridge.cli.lanes:lanes",
+    "pause": "bridge.cli.operators.pause:pause",
+    "resume": "bridge.cli.operators.pause:resume",
+    "retry": "bridge.cli.operators.retry:retry",
+    "skip": "bridge.cli.operators.skip:skip",
+    "audit": "bridge.cli.operators.audit:audit",
     "dlq": "bridge.cli.dlq.command:dlq",
     "doctor": "bridge.cli.doctor.command:doctor",
     "demo": "bridge.cli.demo:demo",
@@ -61,6 +66,7 @@ def bridge_group() -> None:
     A bridge:        lanebridge run
     Its workers:     lanebridge worker
     What it does:    lanebridge lanes
+    Step in:         lanebridge pause, resume, retry, skip
     What is wrong:   lanebridge doctor
     What failed:     lanebridge dlq list
 

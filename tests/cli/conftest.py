@@ -11,10 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from click.testing import CliRunner, Result
 
 from bridge.cli.main import bridge_group
 from bridge.devstack import RedisServer
+from bridge.ledger.ledger import Ledger
+from bridge.ledger.operators import Operators
+from bridge.ops.state import State, encode_state
 
 Cli = Callable[..., Result]
 WriteApp = Callable[..., str]
@@ -83,3 +87,34 @@ def cli(clean_env: None) -> Iterator[Cli]:
 def redis_url(redis_server: RedisServer) -> str:
     """The session's Redis."""
     return redis_server.url
+
+
+@pytest.fixture
+def app(write_app: WriteApp, redis_url: str, group_name: str) -> str:
+    """An app whose ledger is the session's Redis, with a group of this test alone."""
+    return write_app(of_group(GOOD, redis_url, group_name))
+
+
+def of_group(source: str, redis_url: str, group: str) -> str:
+    """The app with this ledger and group."""
+    return source.replace("redis://:hunter2@127.0.0.1:1/0", redis_url).replace('"g"', repr(group))
+
+
+@pytest.fixture
+def ledger(redis_url: str, group_name: str) -> Iterator[Ledger]:
+    """Where bridges publish."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield Ledger(client, group_name)
+
+
+@pytest.fixture
+def operators(redis_url: str, group_name: str) -> Iterator[Operators]:
+    """Where bridges read what is wanted of them."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield Operators(client, group_name)
+
+
+def publish(ledger: Ledger, *states: State) -> None:
+    """As bridges do once a second."""
+    for state in states:
+        ledger.publish_state(state.bridges[0].id, encode_state(state), 60.0)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis
@@ -11,29 +20,16 @@ import redis
 from bridge.cli.lanes_table import lane_table
 from bridge.core.view import LaneState
 from bridge.entries import Owner
+from bridge.instructions import Pause, Request, Target
 from bridge.ledger.ledger import Ledger
-from bridge.ops.state import Bridge, State, encode_state
+from bridge.ledger.operators import Operators
+from bridge.ops.state import Bridge, State
 from bridge.records import TopicPartition
-from tests.cli.conftest import GOOD, Cli, WriteApp
+from tests.cli.conftest import Cli, WriteApp, publish
+from tests.integration.world import clean_environment
 from tests.ops.samples import ACTIVE, IDLE, RUNNING, TP, WALL_MS, document, with_lane
 from tests.ops.test_state import LANE_FIELDS
-
-
-@pytest.fixture
-def app(write_app: WriteApp, redis_url: str, group_name: str) -> str:
-    """An app whose ledger is the session's Redis, with a group of this test alone."""
-    return write_app(GOOD.replace("redis://:hunter2@127.0.0.1:1/0", redis_url).replace('"g"', repr(group_name)))
-
-
-@pytest.fixture
-def ledger(redis_url: str, group_name: str) -> Ledger:
-    """Where bridges publish."""
-    return Ledger(redis.Redis.from_url(redis_url), group_name)
-
-
-def publish(ledger: Ledger, *states: State) -> None:
-    for state in states:
-        ledger.publish_state(state.bridges[0].id, encode_state(state), 60.0)
+from tests.waiting import wait_until
 
 
 def rows(output: str) -> list[list[str]]:
@@ -156,3 +152,116 @@ def test_a_state_of_another_version_is_a_fatal_error_that_says_so(cli: Cli, app:
     result = cli("lanes", "-A", app)
     assert result.exit_code == 1
     assert "run one version of lanebridge in the whole group (format 99, this version knows 1)" in result.stderr
+
+
+# --- what operators want
+
+
+def wanted(operators: Operators, pauses: int = 0, requests: int = 0) -> None:
+    for number in range(pauses):
+        operators.pause(Pause(Target("orders", number), "anna", 1_795_512_600_000, "upgrade"))
+    for number in range(requests):
+        operators.ask(Request(f"{number:02}", "skip", Target("orders", 1, number), 42, "ben", 1_795_512_600_000))
+
+
+PAUSED = "orders/0 is paused by anna since 2026-11-24 09:30:00 UTC (upgrade)"
+ASKED = "skip of record 42 in orders/1/0 is asked for by ben since 2026-11-24 09:30:00 UTC, and not answered yet"
+
+
+def test_pauses_and_requests_stand_above_the_table(cli: Cli, app: str, ledger: Ledger, operators: Operators) -> None:
+    publish(ledger, with_lane(state="paused", reason=f"{PAUSED}; 3 records wait"))
+    wanted(operators, pauses=1, requests=1)
+    lines = cli("lanes", "-A", app).stdout.splitlines()
+    assert lines[1:3] == [PAUSED, ASKED]
+    (row,) = rows("\n".join(lines))
+    assert (row[2], " ".join(row[-3:])) == ("paused", "3 records wait")
+
+
+def test_pauses_and_requests_are_shown_without_a_bridge(cli: Cli, app: str, operators: Operators) -> None:
+    wanted(operators, pauses=1, requests=1)
+    lines = cli("lanes", "-A", app).stdout.splitlines()
+    assert lines[0].startswith("No bridge of group")
+    assert lines[1:] == [PAUSED, ASKED]
+
+
+def test_of_many_pauses_and_requests_the_first_are_shown(cli: Cli, app: str, operators: Operators) -> None:
+    wanted(operators, pauses=13, requests=11)
+    lines = cli("lanes", "-A", app).stdout.splitlines()[1:]
+    assert len(lines) == 22
+    assert (lines[10], lines[21]) == ("... and 3 more pauses", "... and 1 more requests")
+
+
+# --- again and again
+
+
+@contextmanager
+def watching(app: str, directory: Path, *options: str, terminal: bool = False) -> Iterator[Callable[[], str]]:
+    """`lanes --watch` in a process, which Ctrl-C ends with 0; gives what it has written so far."""
+    here, there = pty.openpty() if terminal else os.pipe()
+    if terminal:
+        termios.tcsetwinsize(here, (40, 160))
+    command = [sys.executable, "-m", "bridge.cli", "lanes", "-A", app, "--watch", "0.1", *options]
+    environment = {**clean_environment(), "TERM": "xterm"}
+    process = subprocess.Popen(command, cwd=directory, env=environment, stdout=there, stderr=subprocess.PIPE)
+    os.close(there)
+    os.set_blocking(here, False)
+    written = bytearray()
+
+    def read() -> str:
+        with suppress(OSError):  # nothing new; or of a terminal: its process is gone
+            while part := os.read(here, 65536):
+                written.extend(part)
+        return written.decode(errors="replace")
+
+    try:
+        yield read
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=30)[1]
+        assert (process.returncode, errors) == (0, b"")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(here)
+
+
+def test_without_a_terminal_a_table_is_written_each_time(app: str, ledger: Ledger, tmp_path: Path) -> None:
+    publish(ledger, with_lane(reason="the first"))
+    with watching(app, tmp_path) as read:
+        wait_until(lambda: read().count("the first") > 1, what="two tables")
+        publish(ledger, with_lane(reason="the second"))
+        wait_until(lambda: "the second" in read(), what="a new table")
+        assert "\x1b" not in read()
+
+
+def test_on_a_terminal_the_table_is_drawn_in_its_place(app: str, ledger: Ledger, tmp_path: Path) -> None:
+    publish(ledger, with_lane(reason="the first"))
+    with watching(app, tmp_path, terminal=True) as read:
+        wait_until(lambda: "the first" in read(), what="a table")
+        publish(ledger, with_lane(reason="the second"))
+        wait_until(lambda: "the second" in read(), what="a new table")
+        assert "every 0.1 s; Ctrl-C ends it" in read()
+        between = read().rpartition("the first")[2].partition("the second")[0]
+        assert "\x1b[1A\x1b[2K" in between  # up a line and empty it
+
+
+def test_as_json_a_document_is_written_each_time(app: str, ledger: Ledger, tmp_path: Path) -> None:
+    publish(ledger, with_lane(reason="the first"))
+    with watching(app, tmp_path, "--json") as read:
+        wait_until(lambda: read().count("\n") > 1, what="two documents")
+        lines = read().splitlines()[:2]
+    assert [json.loads(line)["lanes"][0]["reason"] for line in lines] == ["the first"] * 2
+
+
+def test_what_cannot_be_read_is_said_and_tried_again(app: str, ledger: Ledger, tmp_path: Path) -> None:
+    publish(ledger, with_lane(reason="the first"))
+    with watching(app, tmp_path) as read:
+        wait_until(lambda: "the first" in read(), what="a table")
+        ledger.publish_state("bridge-a", b'{"format": 99}', 60.0)
+        wait_until(lambda: "this version knows 1" in read(), what="the trouble")
+        publish(ledger, with_lane(reason="the second"))
+        wait_until(lambda: "the second" in read(), what="a new table")
+
+
+def test_what_cannot_be_read_at_first_ends_the_command(cli: Cli, write_app: WriteApp) -> None:
+    result = cli("lanes", "-A", write_app(), "--watch")
+    assert (result.exit_code, "cannot be read" in result.stderr) == (1, True)

@@ -1,0 +1,90 @@
+"""Leaves requests for the bridges and waits for their answers, which come in the audit list.
+
+Rules: who asks for what somebody has asked for already waits for that answer; only so many are under way at once, so
+that bridges and the audit list can take them; what is not answered in time stays asked for.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bridge.cli.operators.desk import Desk, now_ms
+from bridge.instructions import Request, RequestAction, Target
+
+#: requests under way at once
+_AT_ONCE = 100
+
+#: seconds between two looks
+_LOOK_EVERY_S = 0.1
+
+#: what an answer says when the lane was not, or need not be, tried again
+_NOT_TRIED = ("nothing to try again", "not tried again", "resume it first", "there is no lane", "withdrawn")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request; `result` is None while there is no answer."""
+
+    request: Request
+    result: str | None
+
+    @property
+    def is_done(self) -> bool:
+        """What was asked for is done."""
+        if self.result is None:
+            return False
+        if self.request.action == "skip":
+            return self.result.endswith(" is skipped")
+        return not any(words in self.result for words in _NOT_TRIED)
+
+
+def ask(
+    desk: Desk,
+    action: RequestAction,
+    wanted: Sequence[tuple[Target, int]],
+    timeout: float,
+    say: Callable[[Answer], None],
+) -> list[Answer]:
+    """Ask for each lane and offset, and wait up to `timeout` seconds for all answers together; Ctrl-C ends the waiting.
+    `say` is called with each answer as it comes, at last with those that have none. Raises redis' errors."""
+    deadline = time.monotonic() + timeout
+    answers = list[Answer]()
+    for first in range(0, len(wanted), _AT_ONCE):
+        requests = _leave(desk, action, wanted[first : first + _AT_ONCE])
+        for answer in _answers(desk, requests, deadline):
+            answers.append(answer)
+            say(answer)
+        if answers[-1].result is None:
+            break
+    return answers
+
+
+def _leave(desk: Desk, action: RequestAction, wanted: Sequence[tuple[Target, int]]) -> list[Request]:
+    waiting = {(each.target, each.offset): each for each in desk.operators.read().requests if each.action == action}
+    requests = list[Request]()
+    for target, offset in wanted:
+        request = waiting.get((target, offset))
+        if request is None:
+            request = Request(secrets.token_hex(8), action, target, offset, desk.who, now_ms())
+            desk.operators.ask(request)
+        requests.append(request)
+    return requests
+
+
+def _answers(desk: Desk, requests: Sequence[Request], deadline: float) -> Iterator[Answer]:
+    """In the order in which they come; those without one last."""
+    left = {request.id: request for request in requests}
+    try:
+        while left:
+            for line in desk.operators.audit():
+                if line.result and line.request in left:
+                    yield Answer(left.pop(line.request), line.result)
+            if not left or time.monotonic() >= deadline:
+                break
+            time.sleep(_LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        pass  # whoever is tired of waiting: the requests stay
+    yield from (Answer(request, None) for request in left.values())
