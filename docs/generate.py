@@ -1,7 +1,7 @@
 """Writes what is generated in this directory: `./run docs`. With --check it only says what is stale.
 
 A page keeps what people wrote; what stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->` is replaced. A
-picture is drawn anew.
+picture, and the dashboard, are made anew.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import dashboard
 import soak
 import waiting
 
+from bridge.ops.catalogue import metrics_table, words_table
 from bridge.settings import options_table, owned_kafka_table, pipeline_options_table
 
 HERE = Path(__file__).parent
@@ -24,9 +26,14 @@ PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "options of a pipeline": pipeline_options_table,
         "librdkafka options that are refused": owned_kafka_table,
     },
+    "metrics.md": {"metrics": metrics_table, "words of labels": words_table},
 }
 
-PICTURES: Mapping[str, Callable[[], str]] = {"waiting.svg": waiting.draw, "soak.svg": soak.draw}
+PICTURES: Mapping[str, Callable[[], str]] = {
+    "waiting.svg": waiting.draw,
+    "soak.svg": soak.draw,
+    "grafana.json": dashboard.write,
+}
 
 
 def generated(name: str) -> str:

@@ -58,7 +58,7 @@ class BridgeOptions(TypedDict, total=False):
         Option(
             HttpAddress(),
             "",
-            "Where the bridge serves /healthz, /readyz and /api/lanes; without a host on loopback only.",
+            "Where the bridge serves /healthz, /readyz, /metrics and /api/lanes; without a host on loopback only.",
             "127.0.0.1:8080",
             default_text="off",
         ),
