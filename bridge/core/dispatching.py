@@ -14,7 +14,7 @@ from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch
 from bridge.core.effects import Chain, Dispatch, Level, PublishLink, Report, SetFault, TerminateLinks
 from bridge.core.failures import COUNTED
-from bridge.core.flight import Flight
+from bridge.core.flight import Flight, name_and_attempt
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.repeats import Service
 from bridge.core.skipping import begin_skipping
@@ -355,7 +355,7 @@ class Dispatching:
         return self._timers[0][0] if self._timers else float("inf")
 
     def _report(self, level: Level, action: str, text: str, partition: Partition, lane: Lane) -> None:
-        self._core.emit(Report(level, action, text, partition.tp, lane.index))
+        self._core.emit(Report(level, action, text, partition.tp, lane.index, *name_and_attempt(lane.flight)))
 
 
 def _publish_effect(lane: Lane, flight: Flight, serial: int, link: int) -> PublishLink:

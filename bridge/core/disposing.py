@@ -15,7 +15,7 @@ from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch, rows_bytes
 from bridge.core.effects import Level, Report, Settle, WriteDeadLetters
 from bridge.core.failures import COUNTED, Verdict, count, give_up_reason, judge, stall_wait
-from bridge.core.flight import Flight
+from bridge.core.flight import Flight, name_and_attempt
 from bridge.core.isolation import found, split
 from bridge.core.lane import Lane, Phase, Writing
 from bridge.core.repeats import Service
@@ -303,7 +303,7 @@ class Disposing:
         self._core.settle_down(partition, (lane,), now)
 
     def _report(self, level: Level, action: str, text: str, lane: Lane) -> None:
-        self._core.emit(Report(level, action, text, lane.tp, lane.index))
+        self._core.emit(Report(level, action, text, lane.tp, lane.index, *name_and_attempt(lane.flight)))
 
 
 def _was_asked(flight: Flight) -> bool:

@@ -250,13 +250,16 @@ Level = Literal["debug", "info", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something a person should know. `action` is the log key; `level` as in logging; the runtime logs it once."""
+    """Something a person should know. `action` is the log key; `level` as in logging; the runtime logs it once. `chain`
+    and `attempt` are those of the lane's chain, under way or last ("" and 0: there is none)."""
 
     level: Level
     action: str
     text: str
     tp: TopicPartition | None = None
     lane: int | None = None
+    chain: str = ""
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

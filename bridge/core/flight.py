@@ -63,3 +63,8 @@ class Flight:
     def part_rows(self) -> int:
         """How many unfinished rows the chain carries, or carried."""
         return count_up_to(self.rows, self.part_last)
+
+
+def name_and_attempt(flight: Flight | None) -> tuple[str, int]:
+    """The id of a chain, and which attempt it is: "" and 0 for none."""
+    return ("", 0) if flight is None else (flight.chain, flight.attempt)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
 from bridge.core.effects import ReadLanes, Report
+from bridge.core.flight import name_and_attempt
 from bridge.core.lane import IN_FLIGHT, Lane
 from bridge.core.watch import LINK_TIMEOUT, Finding, Found, Workers, inspect
 from bridge.entries import LaneEntry, PartitionEntry
@@ -119,7 +120,9 @@ class Sweeping:
             dispatching.publish_again(partition, lane, now)
         stalled = found.finding is Finding.STALLED
         if stalled and found.reason != lane.reason:
-            self._core.emit(Report("warning", "stalled", found.reason, lane.tp, lane.index))
+            self._core.emit(
+                Report("warning", "stalled", found.reason, lane.tp, lane.index, *name_and_attempt(lane.flight))
+            )
         if found.finding is not Finding.PUBLISH:
             lane.reason, lane.stalled = found.reason, stalled
 

@@ -214,7 +214,7 @@ class Loop:
         )
         level = logging.getLevelNamesMapping()[effect.level.upper()]
         text = f"{where}: {effect.text}" if where else effect.text
-        logger.log(level, "%s", text, extra={"action": effect.action, "lane": where})
+        logger.log(level, "%s", text, extra={"action": effect.action, **_about(effect)})
 
     # --- the consumer's callbacks, inside fetch ----------------------------------------------------------------------
 
@@ -250,3 +250,11 @@ class Loop:
                 self._carry_out()
         except BaseException as error:  # noqa: BLE001 - raised again by `_take_records`
             self._callback_error = error
+
+
+def _about(effect: ef.Report) -> dict[str, object]:
+    """What the report is about, as far as it says, for logs that machines read."""
+    topic, partition = effect.tp or (None, None)
+    fields = {"topic": topic, "partition": partition, "lane": effect.lane}
+    fields |= {"chain": effect.chain or None, "attempt": effect.attempt or None}
+    return {name: value for name, value in fields.items() if value is not None}

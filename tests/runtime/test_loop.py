@@ -12,7 +12,8 @@ from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
 from bridge.core.events import Assigned, CommitAnswered, KafkaAnswered, OwnerAssigned, Restored
 from bridge.core.events import CommitAnswer as Answer
-from bridge.entries import Owner, PartitionEntry
+from bridge.entries import Failure, Outcome, Owner, PartitionEntry, Seen
+from bridge.instructions import Instructions, Pause, Request, Target
 from bridge.kafka.consumer import Fetch, FetchInterrupted
 from bridge.records import PipelineRules, Row, TopicPartition
 from bridge.runtime.loop import INTERRUPTIONS_LIMIT, TURN_RECORDS, GaveUp, Loop
@@ -240,3 +241,36 @@ def test_whoever_observes_sees_each_event_with_what_the_core_wants_after_it() ->
     loop.drain()
     assert seen[0] == (Assigned, [ef.AskKafka])
     assert [type(effect) for effect in given] == [ef.AskKafka]
+
+
+_NAMED = ("action", "topic", "partition", "lane", "chain", "attempt")
+
+
+def test_what_is_logged_of_a_lane_names_it_and_its_chain_in_fields(caplog: pytest.LogCaptureFixture) -> None:
+    loop, consumer, given = _active()
+    consumer.script.append(lambda: Fetch(runs=[(TP, [_row(0), _row(1)])]))
+    loop.turn()
+    [chain] = [effect.chain.id for effect in given if isinstance(effect, ef.Dispatch)]
+    loop.handle(ev.Dispatched(TP, 1, 0, chain, ev.DispatchAnswer.OK))
+    caplog.clear()
+    loop.handle(ev.OutcomeHeard(TP, 0, Seen(chain, 1), Outcome("failed", 0, Failure(0, "failed", message="no"))))
+    loop.turn()
+    [line] = caplog.records
+    assert {name: getattr(line, name) for name in _NAMED} == {
+        "action": "retry",
+        "topic": "t",
+        "partition": 0,
+        "lane": 0,
+        "chain": chain,
+        "attempt": 1,
+    }
+
+
+def test_what_is_logged_of_a_partition_or_of_nothing_names_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    loop, _, _ = _active()
+    caplog.clear()
+    pause, no_lane = Pause(Target("t"), "anna", 0), Request("1", "retry", Target(*TP, 9), 0, "anna", 0)
+    loop.handle(ev.Instructed(Instructions(2, (pause,), (no_lane,))))
+    loop.turn()
+    fields = [{name: getattr(line, name) for name in _NAMED if hasattr(line, name)} for line in caplog.records]
+    assert fields == [{"action": "operator"}, {"action": "operator", "topic": "t", "partition": 0}]
