@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bridge.core.view import LaneState
 from bridge.entries import Disposition, FailureKind
 from bridge.ops.metering import REBALANCE_KINDS, SERVICES, SKIPPED
+from bridge.ops.state import WORST_FIRST
 from bridge.ops.totals import SECONDS_BOUNDS, SIZE_BOUNDS
 
 Kind = Literal["gauge", "counter", "histogram"]
@@ -20,18 +20,6 @@ Kind = Literal["gauge", "counter", "histogram"]
 #: where a value comes from: the bridge's state as it was published last (once a second), what it has counted since it
 #: started, or the moment of the question
 Source = Literal["state", "counted", "now"]
-
-#: states of a lane, the one that needs somebody most first
-WORST_FIRST: tuple[LaneState, ...] = (
-    "stopped",
-    "stalled",
-    "paused",
-    "retrying",
-    "adopting",
-    "running",
-    "filling",
-    "idle",
-)
 
 #: why lanes do not go on: a person wants it so, no room for more records, a policy, something that they wait for
 PAUSE_REASONS = ("operator", "full_buffer", "stopped", "stalled")

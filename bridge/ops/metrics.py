@@ -14,10 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from bridge.ops.catalogue import METRICS, WORDS, WORST_FIRST, Metric
+from bridge.ops.catalogue import METRICS, WORDS, Metric
 from bridge.ops.health import HealthInput
 from bridge.ops.snapshot import Snapshot
-from bridge.ops.state import Lane, Partition, State
+from bridge.ops.state import WORST_FIRST, Lane, Partition, State
 from bridge.ops.totals import Distribution, Totals, Work
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -178,7 +178,7 @@ def _by_word(works: Mapping[str, Work], words: str, counts: Callable[[Work], Map
 
 def _words(words: str, counts: Mapping[str, int]) -> Values:
     """Each word has its value from the start: an increase from nothing would be none."""
-    return {(word,): counts.get(word, 0) for word in WORDS[words]}
+    return {(word,): count for word, count in {**dict.fromkeys(WORDS[words], 0), **counts}.items()}
 
 
 # --- families ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,18 @@ from bridge.records import TopicPartition
 #: the number of this form of the document
 STATE_FORMAT = 1
 
+#: states in the order in which lanes are shown, those that need a person first
+WORST_FIRST: tuple[LaneState, ...] = (
+    "stopped",
+    "stalled",
+    "paused",
+    "retrying",
+    "adopting",
+    "running",
+    "filling",
+    "idle",
+)
+
 _NOTHING_DONE = Totals()
 
 QueueOf = Callable[[TopicPartition, int], str]

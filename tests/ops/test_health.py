@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.core.view import LaneState
-from bridge.ops.health import LOOP_LIMIT, HealthInput, Verdict, liveness, readiness
+from bridge.ops.health import BRAKE_NOTE, LOOP_LIMIT, HealthInput, Verdict, liveness, readiness
 from bridge.ops.snapshot import Snapshot
 from bridge.ops.state import State, decode_state
 from tests.ops.samples import ACTIVE, IDLE, TP, document, with_lane
@@ -66,6 +66,12 @@ def test_a_lane_that_does_not_move_makes_it_unready_and_is_named_with_its_reason
 def test_a_lane_that_waits_as_it_should_is_a_note(state: LaneState) -> None:
     verdict = readiness(WELL, with_lane(state=state, reason="by somebody"), NOW)
     assert verdict == Verdict(True, (), (f"orders[1] lane 0 is {state}: by somebody",))
+
+
+def test_the_outage_brake_is_a_note_before_the_lanes_that_it_holds() -> None:
+    state = with_lane(state="retrying", reason="outage brake")
+    verdict = readiness(replace(WELL, brake_holds=True), state, NOW)
+    assert verdict == Verdict(True, (), (BRAKE_NOTE, "orders[1] lane 0 is retrying: outage brake"))
 
 
 @pytest.mark.parametrize("state", ["idle", "filling", "running", "adopting"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from bridge.core.view import LaneState
 from bridge.ops.catalogue import METRICS, WORDS, Metric, metrics_table, words_table
 from bridge.ops.metrics import Metrics
 from bridge.ops.snapshot import Snapshot
@@ -107,6 +109,10 @@ def test_names_say_their_kind_and_unit() -> None:
         assert not metric.words or metric.words in WORDS, metric.name
         assert "seconds" not in metric.unit or metric.name.endswith("_seconds"), metric.name
     assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_every_state_of_a_lane_has_its_place() -> None:
+    assert sorted(WORDS["state"]) == sorted(get_args(LaneState))
 
 
 def test_the_five_offsets_and_the_oldest_record_of_a_partition(page: Page) -> None:
