@@ -177,9 +177,9 @@ class Disposing:
         assert flight is not None
         at_stake = set(outcome.at_stake)
         rows = [row for row in flight.rows if row[OFFSET] in at_stake]
-        asked = [row for row in rows if row[OFFSET] not in skips]
-        if lane.rules.on_failed and asked and not _is_decided(outcome):
-            self._ask(partition, lane, outcome, asked, now)
+        is_open = any(row[OFFSET] not in skips for row in rows)
+        if lane.rules.on_failed and is_open and not _is_decided(outcome):
+            self._ask(partition, lane, outcome, rows, now)
             return
         if outcome.hook_error:
             self._report("error", "on_failed", _hook_text(lane, outcome), lane)

@@ -237,7 +237,7 @@ class LanesRead:
 
 @dataclass(frozen=True, slots=True)
 class Instructed:
-    """All that operators want now, as it was read; it comes again and again while anything is wanted."""
+    """All that operators want now, as it was read; it comes again and again."""
 
     instructions: Instructions
 

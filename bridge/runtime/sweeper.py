@@ -12,7 +12,6 @@ import redis
 
 from bridge.core.effects import AnswerRequest, KeepPauses, ReadLanes
 from bridge.core.events import EffectFailed, Instructed, LanesRead
-from bridge.instructions import Instructions
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.operators import Operators
 from bridge.runtime.mail import Post
@@ -37,7 +36,8 @@ class WithdrawState:
 
 @dataclass(frozen=True, slots=True)
 class ReadInstructions:
-    """What operators want now; told to the core when there is anything, or anything new."""
+    """What operators want now. Told again and again: another thread, which reads with each assignment, may have told
+    an older reading last."""
 
 
 SweeperItem = ReadLanes | PublishState | WithdrawState | ReadInstructions | AnswerRequest | KeepPauses
@@ -50,7 +50,6 @@ class Sweeper:
     def __init__(self, ledger: Ledger, operators: Operators, bridge_id: str, post: Post) -> None:
         self._ledger = ledger
         self._operators = operators
-        self._instructions = Instructions()
         self._bridge_id = bridge_id
         self._post = post
         self._redis_since: float | None = None
@@ -86,10 +85,7 @@ class Sweeper:
         self._answered()
 
     def _read_instructions(self, item: ReadInstructions) -> None:
-        found = self._operators.read()
-        if found.requests or found != self._instructions:
-            self._post(Instructed(found))
-        self._instructions = found
+        self._post(Instructed(self._operators.read()))
 
     def _answer(self, item: AnswerRequest) -> None:
         at_ms = time.time_ns() // 1_000_000

@@ -10,6 +10,7 @@ from bridge.core import events as ev
 from bridge.core.disposing import is_link_timeout
 from bridge.records import OFFSET, TopicPartition
 from tests.simulation.client import Client
+from tests.simulation.operators import INTERVAL
 from tests.simulation.truth import Violation
 from tests.simulation.workers import Message
 
@@ -49,6 +50,7 @@ class SimBridge(Client):
 
     def _assign(self, effect: ef.AssignOwner) -> None:
         def step() -> ev.Event:
+            self._hear_operators()
             entry = self.world.ledger.assign(effect.tp, self.name, effect.metadata_owner)
             # an older ledger may give the same number again, to an owner that has come back
             numbers = self.world.truth.drawn_by_zombies
@@ -95,6 +97,7 @@ class SimBridge(Client):
                 if not known:
                     self.world.truth.dispatched(effect, is_fenced=self.world.is_fenced(effect), era=era)
                     self.world.dispatched[chain.id] = [row[OFFSET] for row in effect.rows]
+                    self.world.operators.check_dispatch(effect)
                 if not effect.publish_after_s:
                     self._publish_soon(effect.tp, effect.serial, Message(effect.tp, chain.lane, chain.id, 1))
             return ev.Dispatched(effect.tp, effect.serial, chain.lane, chain.id, ev.DispatchAnswer(answer))
@@ -164,6 +167,39 @@ class SimBridge(Client):
 
         self._call(effect, step)
 
+    # --- operators -------------------------------------------------------------------------------------------------
+
+    def read_instructions(self) -> None:
+        """Once a second."""
+        if not self.alive:
+            return
+        self.world.after(INTERVAL, self.read_instructions)
+
+        def read() -> None:
+            if not self.world.redis_is_down:
+                self._hear_operators()
+
+        self.world.after(self.world.ledger_latency(), lambda: self.when_running(read))
+
+    def _hear_operators(self) -> None:
+        if self.world.operators.are_there:
+            found = self.world.operators.read()
+            self.world.soon(lambda: self.deliver(ev.Instructed(found)))
+
+    def _answer_operator(self, effect: ef.AnswerRequest) -> None:
+        def answer() -> None:
+            if not self.world.redis_is_down and not self.dies():
+                self.world.operators.answer(effect, self.name)
+
+        self.world.soon(lambda: self.when_running(answer))
+
+    def _keep_pauses(self, effect: ef.KeepPauses) -> None:
+        def keep() -> None:
+            if not self.world.redis_is_down:
+                self.world.operators.keep(effect)
+
+        self.world.soon(lambda: self.when_running(keep))
+
     # --- Celery ----------------------------------------------------------------------------------------------------
 
     def _publish(self, effect: ef.PublishLink) -> None:
@@ -205,6 +241,8 @@ class SimBridge(Client):
         ef.Settle: _settle,
         ef.SetFault: _set_fault,
         ef.ReadLanes: _read,
+        ef.AnswerRequest: _answer_operator,
+        ef.KeepPauses: _keep_pauses,
         ef.StartFetching: Client._start,
         ef.PauseFetching: Client._pause,
         ef.ResumeFetching: Client._resume,

@@ -17,6 +17,7 @@ from bridge.core.commits import read_metadata
 from bridge.core.dispatching import Dispatching
 from bridge.core.disposing import Disposing
 from bridge.core.lane import Lane, Phase, Signal
+from bridge.core.operators import Operators
 from bridge.core.partition import Partition, Stage
 from bridge.core.sweeping import Sweeping
 from bridge.entries import LaneEntry, Outcome, PartitionEntry, Seen
@@ -171,6 +172,23 @@ def forgets_refusals() -> Iterator[None]:
 def wakes_nobody() -> Iterator[None]:
     """A lane that waits for a time is not looked at when it has come."""
     with _put(Dispatching, "set_timer", lambda dispatching, lane, at: None):
+        yield
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def knows_no_pauses() -> Iterator[None]:
+    """Pauses are read and told, and lanes go on."""
+    with _put(Operators, "pause_of", lambda operators, tp, lane: None):
+        yield
+
+
+@contextmanager
+def skips_what_nobody_asked_for() -> Iterator[None]:
+    """Whatever a lane stands at is skipped."""
+    with _put(Operators, "skips_of", lambda operators, lane: frozenset(lane.at_stake)):
         yield
 
 

@@ -22,7 +22,7 @@ class Faults(GroupFaults):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._redis_back: list[Callable[[], object]] = []
-        self._snapshots: list[tuple[object, list[Message]]] = []
+        self._snapshots: list[tuple[object, object, list[Message]]] = []
         for fault in sorted(world.mix.faults & EVERY.keys()):
             self._later(fault)
         if "rollback" in world.mix.faults:
@@ -68,6 +68,16 @@ class Faults(GroupFaults):
         event = ev.Flush({tp: log.end for tp, log in self._world.kafka.logs.items()})
         for bridge in self._world.group.able:
             bridge.deliver(event)
+
+    # --- operators -------------------------------------------------------------------------------------------------
+
+    def pausing(self) -> None:
+        """Somebody pauses something for a while."""
+        self._world.operators.pause()
+
+    def asking(self) -> None:
+        """Somebody asks for a retry, or to skip a record."""
+        self._world.operators.ask()
 
     # --- workers ---------------------------------------------------------------------------------------------------
 
@@ -139,17 +149,23 @@ class Faults(GroupFaults):
         self._world.ledger.flush()
         if self._random.random() < 0.7:
             self._world.queue.clear()
+        self._world.operators.wanted.flush()
+        self._world.operators.lost()
         self._world.truth.redis_lost()
 
     def _save(self) -> None:
-        self._snapshots = [*self._snapshots[-3:], (self._world.ledger.save(), list(self._world.queue))]
+        world = self._world
+        snapshot = (world.ledger.save(), world.operators.wanted.save(), list(world.queue))
+        self._snapshots = [*self._snapshots[-3:], snapshot]
         if self._world.has_faults:
             self._world.after(4.0, self._save)
 
     def rollback(self) -> None:
         """Redis comes back as it was some seconds ago."""
-        saved, queue = self._random.choice(self._snapshots)
+        saved, wanted, queue = self._random.choice(self._snapshots)
         self._world.ledger.roll_back(saved)
+        self._world.operators.wanted.roll_back(wanted)
+        self._world.operators.lost()
         self._world.queue = list(queue)
         self._world.restarts += 1
         self._redis_back.clear()

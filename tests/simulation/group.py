@@ -68,6 +68,8 @@ class Group:
             world.policies.add(world.policy)
         rules = self._draw_rules() if world.mix.faults & {"rule", "declare"} else self._rules
         self.bridges.append(SimBridge(world, f"b{len(self.bridges)}", rules))
+        if world.operators.are_there:
+            self.bridges[-1].read_instructions()
 
     def count_out(self, bridge: Client) -> None:
         """The bridge is no member any more: others get its partitions."""

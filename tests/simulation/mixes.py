@@ -98,6 +98,12 @@ MIXES = {
     "operators": _mix(
         f"reset recreate storm {GROUP_FAULTS} {NOISE} {COMMIT_ERRORS} sore slow taskfail flush", bridges=3
     ),
+    "pauses and requests": _mix("pausing asking kill leave move freeze taskfail notice lost worker slow"),
+    "pauses, requests and losses": _mix(
+        f"pausing asking poison reject unnamed hang unknown letters redis flush rollback rule {GROUP_FAULTS} {NOISE}",
+        attempts=2,
+        policies=DISPOSED,
+    ),
     "everything given up": _mix(
         f"poison reject unnamed undecodable {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore slow "
         "letters redis flush rollback rule retention",
@@ -139,4 +145,6 @@ EVERY = {
     "leave": 20.0,
     "eager": 15.0,
     "storm": 30.0,
+    "pausing": 10.0,
+    "asking": 3.0,
 }

@@ -115,6 +115,20 @@ _ALL = (
         core.drops_what_follows,
     ),
     Mutation(
+        "no-pauses",
+        "What an operator has paused goes on.",
+        "pauses and requests",
+        ("P10",),
+        core.knows_no_pauses,
+    ),
+    Mutation(
+        "skip-unasked",
+        "A record that a lane stands at is skipped, though no operator has asked for that.",
+        "pauses and requests",
+        ("P1", "P6"),
+        core.skips_what_nobody_asked_for,
+    ),
+    Mutation(
         "no-compare-in-dispatch",
         "The ledger's dispatch replaces whatever the lane holds.",
         "noise",
