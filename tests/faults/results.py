@@ -1,7 +1,7 @@
 """Results of the matrix: one JSON file per row and seed, kept for as long as the product is the same.
 
-A result belongs to the content of bridge/: another content is another directory, and nothing of what was found before
-counts for it.
+A result belongs to the code that the promises rest on and to the rows and rules that judge it: another content is
+another directory, and nothing of what was found before counts for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+
+#: what shows and starts, and keeps no promise: another page, command or embedded server is no other product here
+_SHOWS = frozenset({"cli", "devstack", "ops", "testing"})
+#: what prints results
+_PRINTS = frozenset({"results.py", "table.py"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +32,11 @@ class Result:
 
 
 def version() -> str:
-    """Twelve characters that stand for what is tested: the code of bridge/, without the embedded servers."""
+    """Twelve characters that stand for what is tested, and what tests it."""
     found = hashlib.sha256()
-    for path in sorted((ROOT / "bridge").rglob("*")):
-        if path.suffix in {".py", ".lua"} and "devstack" not in path.parts:
+    for path in sorted([*(ROOT / "bridge").rglob("*"), *(ROOT / "tests" / "faults").glob("*.py")]):
+        room = path.relative_to(ROOT).parts[1]
+        if path.suffix in {".py", ".lua"} and room not in _SHOWS and path.name not in _PRINTS:
             found.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:12]
 
