@@ -6,6 +6,8 @@ reach Redis must go on polling Kafka: these rows have a poll limit of 10 s, so o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.faults.matrix import row
 from tests.faults.proxied import ProxiedStage
 from tests.faults.proxy import ANSWERS_DROPPED, CUT, SILENT, Mode, Proxy
@@ -35,7 +37,7 @@ def bridge_redis_cut(stage: ProxiedStage) -> None:
         _bad_network(stage, _bridge(stage), CUT, stage.roll.uniform(0.0, 4.0))
 
 
-@row(15, "bridge-redis-half-open", USUAL, stage=ProxiedStage)
+@row(15, "bridge-redis-half-open", replace(USUAL, blocks=[f"network: {SILENT}"]), stage=ProxiedStage)
 def bridge_redis_half_open(stage: ProxiedStage) -> None:
     """Nothing passes between a bridge and Redis for 20 s, and no connection is closed; late requests arrive after."""
     _bad_network(stage, _bridge(stage), SILENT, 20.0)

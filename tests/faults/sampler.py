@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -35,6 +36,8 @@ class Sampler:
         self._over = threading.Event()
         self._looking = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "sampler")
+        #: process id of each bridge that has answered -> what it said of itself last
+        self.ready: dict[int, bool] = {}
 
     def __enter__(self) -> Self:
         self._looks = self._thread.submit(self._run)
@@ -97,7 +100,9 @@ class Sampler:
                 HTTPException,
             ) as error:  # it starts, is frozen, or ends, perhaps in the middle of an answer
                 self._stage.note("health", bridge=process.pid, code=0, reasons=[str(error)])
+                self.ready[process.pid] = False
                 return
+        self.ready[process.pid] = code == HTTPStatus.OK
         reasons = json.loads(body).get("reasons", [])
         self._stage.note("health", bridge=process.pid, code=code, reasons=reasons)
 

@@ -30,9 +30,6 @@ LINKS = ("link1", "link2", "link3")
 #: what a bridge takes before it holds a record, and buffer_bytes of the app
 MEMORY = 130 * 2**20
 
-#: a partition with so many records left is not waited for: they may be in flight already and end without a new run
-NEARLY_DONE = 100
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -138,12 +135,16 @@ class Stage:
             "everything committed",
             step=0.5,
         )
+        self.rig.until(self._all_ready, 30.0, "every bridge ready again (/readyz)", step=0.5)
         for name in list(self.bridges):
             self.terminate(name)
         self.sampler.stop()
         report = self.judge()
         report.violations += self.violations
         return report
+
+    def _all_ready(self) -> bool:
+        return all(self.sampler.ready.get(process.pid) for process in self.bridges.values())
 
     def claims(self) -> Claims:
         """What the rules hold this history to."""
@@ -262,8 +263,8 @@ class Stage:
         self.rig.until(lambda: self.rig.lines() >= before + more, timeout, "work under way")
 
     def await_progress(self, what: str, timeout: float = 45.0, *, supervised: bool = False) -> float:
-        """Wait until every partition with more than NEARLY_DONE records left has ended a run since now, or has no more
-        than these left; the seconds that took. The longest of all calls is kept as a figure, unless nothing was to be
+        """Wait until every partition with records left has ended a run since now, or has none left; the seconds that
+        took. The longest of all calls is kept as a figure, unless nothing was to be
         waited for. `supervised`: workers that have ended are started again meanwhile."""
         began = time.monotonic()
         behind = self._behind()
@@ -278,7 +279,7 @@ class Stage:
 
     def _behind(self) -> set[tuple[str, int]]:
         committed, ends = self.rig.committed(), self.rig.ends()
-        return {tp for tp, end in ends.items() if committed[tp] < end - NEARLY_DONE}
+        return {tp for tp, end in ends.items() if committed[tp] < end}
 
     def _have_moved(self, partitions: set[tuple[str, int]], began: float) -> bool:
         still = partitions - self._moved_since(began)

@@ -12,7 +12,6 @@ from statistics import median
 from bridge.devstack.jars import pinned_jars
 from tests.faults.matrix import ROWS
 from tests.faults.results import Kept, Result
-from tests.faults.stage import NEARLY_DONE
 
 
 def page(kept: Kept, seeds: Sequence[int]) -> str:
@@ -34,7 +33,7 @@ prints this page; `./run faults --cell matrix-01-bridge-kill --seed 7` is one ro
 - *repeated*: finished records that ran again. It is 0 wherever [promise 4](architecture.md#promises) makes no exception
   (Redis lost its data; a worker that was declared dead had done work that it could not report).
 - *order, overlap*: breaches of the rules about the order in a lane, and about two runs at once.
-- *longest recovery*: from the end of a fault until every partition with more than {NEARLY_DONE} records left had ended
+- *longest recovery*: from the end of a fault until every partition with records left had ended
   a batch, with other rows beside; empty where there was nothing to wait for.
 
 {table(kept, seeds)}"""
