@@ -71,7 +71,8 @@ def bridge_group() -> None:
     What failed:     lanebridge dlq list
 
     Each of them works on the Celery app that -A names. The same commands are there as
-    `celery -A tasks bridge COMMAND`. Exit codes: 0 clean, 1 fatal error, 2 usage, 3 ended with a stopped lane.
+    `celery -A tasks bridge COMMAND`. Exit codes: 0 clean, 1 fatal error, 2 usage, 3 ended with a stopped lane, 4 with a
+    paused one.
     """
 
 

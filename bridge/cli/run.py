@@ -42,6 +42,7 @@ def run(context: click.Context, /, until_idle: bool, **given: object) -> None:
       1  fatal error
       2  usage, or an option's value
       3  --until-idle ended with a stopped lane: a record was given up, and the policy is to stop
+      4  --until-idle ended with a paused lane, and no stopped one
 
     \b
     Examples:
