@@ -195,6 +195,26 @@ def test_a_dead_letter_that_is_written_again_counts_once() -> None:
     assert found.errors["dead_letters"] >= 1
 
 
+def test_an_acknowledgement_that_comes_twice_counts_once() -> None:
+    bench, totals = running()
+    bench.silent = {ef.Settle}
+    bench.fail(1)
+    (letters,) = bench.take(ef.WriteDeadLetters)
+    bench.handle(ev.DeadLettersWritten(TP, letters.serial, 0, letters.number, is_owner=True))
+    assert (totals().disposed, totals().finished) == ({"exhausted": 1}, 2)
+
+
+def test_a_dead_letter_is_not_pending_any_more_when_its_record_runs_again() -> None:
+    bench, totals = running()
+    bench.silent = {ef.WriteDeadLetters}
+    bench.fail(1)
+    bench.ledger.flush()
+    bench.partition().reassign("Redis was emptied")
+    bench.wait(5.0)
+    assert bench.batches()[-1] == [1, 2]
+    assert totals().letters_pending == 0
+
+
 def test_rejected_records_are_finished_by_their_dead_letters() -> None:
     bench, totals = running()
     bench.silent = {ef.WriteDeadLetters}
@@ -251,7 +271,9 @@ def test_a_chain_of_another_owner_is_a_handoff_and_its_failure_counts_but_not_it
 def test_a_failure_that_an_earlier_owner_has_heard_is_not_counted_again() -> None:
     old, before = running(replace(ONCE, on_exhausted="stop"))
     old.fail(1)
-    _, totals = heir(old, replace(ONCE, on_exhausted="stop"))
+    bench, totals = heir(old, replace(ONCE, on_exhausted="stop"))
+    bench.partition().reassign("a test")
+    bench.handle(ev.Tick())
     assert before().failures == {"failed": 1}
     assert (totals().failures, totals().handoffs) == ({}, 1)
 
@@ -262,6 +284,18 @@ def test_the_own_chain_after_an_assignment_that_began_again_is_no_handoff() -> N
     bench.handle(ev.Tick())
     bench.complete()
     assert (totals().handoffs, totals().finished) == (0, 3)
+
+
+def test_a_chain_that_an_older_redis_brings_back_is_no_handoff_when_it_was_ours() -> None:
+    meter = Meter()
+    bench, _ = running()
+    entry = bench.ledger.read([TP])[TP]
+    meter.observe(ev.Assigned((TP,)), [], 0.0)
+    (dispatch,) = bench.take(ef.Dispatch)
+    meter.observe(ev.Tick(), [dispatch], 0.0)
+    meter.observe(ev.OutcomeHeard(TP, 0, entry.lanes[0].seen, Outcome("ok", 3)), [], 1.0)
+    meter.observe(ev.OwnerAssigned(TP, 2, entry), [ef.Report("info", "adopted", "", TP, 0)], 2.0)
+    assert meter.totals().handoffs == 0
 
 
 def test_commits_count_when_they_are_confirmed() -> None:

@@ -19,7 +19,21 @@ from tests.simulation.truth import Truth
 from tests.simulation.world import World
 
 GROUP_FAULTS = frozenset(["kill", "leave", "move", "freeze", "pause", "grow"])
-SEEDS = range(8)
+SEEDS = range(6)
+
+#: what loses nothing of Redis and begins no partition anew: then every record is finished once
+MIXES = (
+    "calm",
+    "keys",
+    "noise",
+    "workers",
+    "reject",
+    "given up",
+    "unnamed",
+    "hooks",
+    "undecodable",
+    "pauses and requests",
+)
 
 
 @contextmanager
@@ -48,12 +62,12 @@ def _letters(totals: list[Totals]) -> int:
     return sum(count for each in totals for kind, count in each.disposed.items() if kind != SKIPPED)
 
 
-@pytest.mark.parametrize("mix", ["calm", "keys", "noise", "workers", "reject", "given up", "unnamed", "hooks"])
+@pytest.mark.parametrize("mix", MIXES)
 def test_a_bridge_that_keeps_its_partitions_counts_every_record_once(mix: str) -> None:
     for seed in SEEDS:
         truth, totals = _tell(History(mix, seed, bridges=1, without=GROUP_FAULTS))
         assert sum(each.finished for each in totals) == sum(map(len, truth.finished.values())) > 0
-        assert _letters(totals) == truth.letters.total()
+        assert _letters(totals) == len(truth.letters)  # one whose answer was lost is written again
         assert sum(each.letters_pending for each in totals) == 0
 
 
