@@ -7,6 +7,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -34,7 +35,8 @@ class Office:
         self._ledger = Ledger(self._client, world.group)
         world.worker(APP, "-P", "solo", **self._env)
         run = ("lanebridge", "-A", APP, "run")
-        self.bridges = [world.start("bridge", *run, cwd=ROOT, **self._env) for _ in range(3)]
+        logs = {"BRIDGE_LOG_FORMAT": "json"}
+        self.bridges = [world.start("bridge", *run, cwd=ROOT, **self._env, **logs) for _ in range(3)]
         wait_until(lambda: len(set(self.owners().values())) == 3 and len(self.owners()) == PARTITIONS, 60.0, "sharing")
 
     def close(self) -> None:
@@ -89,6 +91,11 @@ class Office:
         """The process that has the partition; a bridge's id holds its pid."""
         pid = int(self.owners()[partition].split("-")[-2])
         return next(bridge for bridge in self.bridges if bridge.pid == pid)
+
+    def logged(self, action: str) -> list[dict[str, Any]]:
+        """What the bridges have logged; every line must be a document."""
+        lines = [json.loads(line) for bridge in self.bridges for line in bridge.log.read_text().splitlines()]
+        return [line for line in lines if line["action"] == action]
 
     def audit(self) -> list[tuple[str, str, str, int, str]]:
         lines = json.loads(self.command("audit", "--json"))["audit"]
@@ -163,6 +170,9 @@ def test_retry_and_skip_reach_the_owners_and_each_is_answered_once(office: Offic
         ("ben", "skip", skipped, 1, ""),
         (owners[3], "skip", skipped, 1, "record 1 is skipped"),
     ]
+    places = [(line["topic"], line["partition"], line["lane"], line["attempt"]) for line in office.logged("retry")]
+    assert sorted(places) == [(office.topic, 0, 0, 1), (office.topic, 3, 0, 1)]
+    assert len({line["chain"] for line in office.logged("retry")}) == 2
 
 
 def test_what_the_owner_could_not_answer_is_done_by_the_next_one(office: Office) -> None:
