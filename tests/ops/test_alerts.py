@@ -124,6 +124,7 @@ QUIET = {
         gone="lanebridge_partition_state",
         more={_series("lanebridge_partition_state", {**ORDERS, "state": "paused"}): _always(1)},
     ),
+    "a service that failed once": _trouble(errors_total__ledger=_from(54, 3), at=59),
     "a pause for an hour": _trouble(paused_lanes__operator=_from(2, 3)),
     "a deploy": _trouble(rebalances_total__revoked=f"0x57 1 2 3x{MINUTES}", commit_errors_total=f"0x57 1 2x{MINUTES}"),
     "a dead letter is under way": _trouble(dead_letters_pending=f"0x59 1 0x{MINUTES}"),
