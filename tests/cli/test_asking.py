@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from bridge.cli.main import bridge_group
 from bridge.cli.operators.asking import Answer
@@ -260,9 +260,7 @@ def test_ctrl_c_ends_the_waiting_and_leaves_what_is_asked_for(
 # --- skip
 
 
-def skip(app: str, *arguments: str, typed: str = "") -> Any:
-    from click.testing import CliRunner
-
+def skip(app: str, *arguments: str, typed: str = "") -> Result:
     return CliRunner().invoke(bridge_group, ["skip", "-A", app, *arguments], input=typed, prog_name="lanebridge")
 
 
