@@ -15,13 +15,13 @@ def printer(as_json: bool) -> Callable[[Answer], None]:
     """Prints each answer as it comes; nothing of them with `as_json`."""
 
     def say(answer: Answer) -> None:
-        if answer.result is not None and not as_json:
+        if not as_json:
             click.echo(one_line(f"{answer.request.target}: {answer.result}"), err=not answer.is_done)
 
     return say
 
 
-def conclude(answers: Sequence[Answer], timeout: float, *, as_json: bool, not_asked: Sequence[str] = ()) -> bool:
+def conclude(answers: Sequence[Answer], *, as_json: bool, not_asked: Sequence[str] = ()) -> bool:
     """Say what was not answered, or all of it as JSON; whether all is done."""
     pending = [answer.request for answer in answers if answer.result is None]
     if as_json:
@@ -29,7 +29,7 @@ def conclude(answers: Sequence[Answer], timeout: float, *, as_json: bool, not_as
         echo_json({"requests": rows, "not_asked": not_asked})
     for request in () if as_json else pending:
         click.echo(
-            f"{request.target}: {request.action} of record {request.offset} is not answered within {timeout:g} s. It "
+            f"{request.target}: {request.action} of record {request.offset} is not answered yet. It "
             "stays asked for, and is done as soon as a bridge has the lane. To take it back: lanebridge "
             f"{request.action} {request.target} --withdraw",
             err=True,

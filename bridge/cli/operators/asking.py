@@ -49,42 +49,38 @@ def ask(
     say: Callable[[Answer], None],
 ) -> list[Answer]:
     """Ask for each lane and offset, and wait up to `timeout` seconds for all answers together; Ctrl-C ends the waiting.
-    `say` is called with each answer as it comes, at last with those that have none. Raises redis' errors."""
+    `say` is called with each answer as it comes. Those without one come last. Raises redis' errors."""
     deadline = time.monotonic() + timeout
-    answers = list[Answer]()
-    for first in range(0, len(wanted), _AT_ONCE):
-        requests = _leave(desk, action, wanted[first : first + _AT_ONCE])
-        for answer in _answers(desk, requests, deadline):
-            answers.append(answer)
-            say(answer)
-        if answers[-1].result is None:
-            break
-    return answers
-
-
-def _leave(desk: Desk, action: RequestAction, wanted: Sequence[tuple[Target, int]]) -> list[Request]:
-    waiting = {(each.target, each.offset): each for each in desk.operators.read().requests if each.action == action}
-    requests = list[Request]()
-    for target, offset in wanted:
-        request = waiting.get((target, offset))
-        if request is None:
-            request = Request(secrets.token_hex(8), action, target, offset, desk.who, now_ms())
-            desk.operators.ask(request)
-        requests.append(request)
-    return requests
-
-
-def _answers(desk: Desk, requests: Sequence[Request], deadline: float) -> Iterator[Answer]:
-    """In the order in which they come; those without one last."""
-    left = {request.id: request for request in requests}
+    answers, left = list[Answer](), dict[str, Request]()
     try:
-        while left:
-            for line in desk.operators.audit():
-                if line.result and line.request in left:
-                    yield Answer(left.pop(line.request), line.result)
-            if not left or time.monotonic() >= deadline:
+        for first in range(0, len(wanted), _AT_ONCE):
+            _leave(desk, action, wanted[first : first + _AT_ONCE], left)
+            for answer in _answers(desk, left, deadline):
+                answers.append(answer)
+                say(answer)
+            if left:
                 break
-            time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
-        pass  # whoever is tired of waiting: the requests stay
-    yield from (Answer(request, None) for request in left.values())
+        pass  # whoever is tired of waiting: what is asked for stays
+    return [*answers, *(Answer(request, None) for request in left.values())]
+
+
+def _leave(desk: Desk, action: RequestAction, wanted: Sequence[tuple[Target, int]], left: dict[str, Request]) -> None:
+    waiting = {(each.target, each.offset): each for each in desk.operators.read().requests if each.action == action}
+    for target, offset in wanted:
+        before = waiting.get((target, offset))
+        request = before or Request(secrets.token_hex(8), action, target, offset, desk.who, now_ms())
+        left[request.id] = request
+        if before is None:
+            desk.operators.ask(request)
+
+
+def _answers(desk: Desk, left: dict[str, Request], deadline: float) -> Iterator[Answer]:
+    """In the order in which they come; each takes its request out of `left`."""
+    while True:
+        for line in desk.operators.audit():
+            if line.result and line.request in left:
+                yield Answer(left.pop(line.request), line.result)
+        if not left or time.monotonic() >= deadline:
+            return
+        time.sleep(_LOOK_EVERY_S)

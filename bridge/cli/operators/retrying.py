@@ -37,7 +37,7 @@ def retry_all(desk: Desk, targets: Sequence[Target], timeout: float, *, as_json:
         not_asked.append(f"{len(wanted) - len(answers)} more lanes are not asked before these are answered")
         if not as_json:
             click.echo(not_asked[-1], err=True)
-    return conclude(answers, timeout, as_json=as_json, not_asked=not_asked)
+    return conclude(answers, as_json=as_json, not_asked=not_asked)
 
 
 def waits(lane: Lane) -> bool:

@@ -30,7 +30,7 @@ def skip_at(desk: Desk, target: Target, offset: int | None, timeout: float, *, y
     if not yes and not click.confirm(f"Skip {'it' if len(offsets) == 1 else 'them'}?", err=True):
         raise Failed("nothing is skipped")
     answers = ask(desk, "skip", [(target_of(lane), each) for each in offsets], timeout, printer(as_json))
-    return conclude(answers, timeout, as_json=as_json)
+    return conclude(answers, as_json=as_json)
 
 
 def _standing_lane(desk: Desk, target: Target) -> Lane:
