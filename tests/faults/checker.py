@@ -128,16 +128,16 @@ def _first_runs(runs: Sequence[Run]) -> list[str]:
 
 
 def overlapping(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """The pairs of runs of one lane that ran at the same time."""
-    last: dict[Stream, Run] = {}
+    """The pairs of runs of one lane that ran at the same time: each run with that of those before it that ended last. A
+    run that was killed, nobody knows when, does not hide a longer one before it."""
+    latest: dict[Stream, tuple[float, Run]] = {}
     pairs = []
     for run in runs:
-        before, ended = last.get(run.stream), run.ended
-        until = None if before is None else before.ended
-        if before is not None and until is not None and until > run.begin:
+        until, before = latest.get(run.stream, (run.begin, run))
+        if until > run.begin:
             pairs.append((before, run))
-        if before is None or ended is None or until is None or ended >= until:
-            last[run.stream] = run
+        if run.ended is not None and run.ended >= until:
+            latest[run.stream] = run.ended, run
     return pairs
 
 

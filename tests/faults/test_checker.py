@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.checker import Expected, violations
+from tests.faults.checker import Expected, overlapping, violations
 from tests.faults.history import Run
 from tests.faults.letters import Letter, committed_early, wrong_letters
 
@@ -42,6 +42,13 @@ BAD = {
 def test_a_history_that_breaks_a_rule_is_found(rule: str) -> None:
     found = violations(BAD[rule], EXPECTED)
     assert any(text.startswith(" ".join(rule.split()[:2])) for text in found), found
+
+
+def test_a_killed_or_a_shorter_run_does_not_hide_the_longer_one_before_it() -> None:
+    long = replace(GOOD[1], end=5.0)
+    for between in (replace(GOOD[2], begin=1.2, end=None), replace(GOOD[2], begin=1.2, end=1.3)):
+        later = replace(GOOD[2], begin=4.0, end=4.5)
+        assert overlapping([GOOD[0], long, between, later]) == [(long, between), (long, later)]
 
 
 def test_a_link_that_begins_before_the_one_before_it_has_ended_is_found() -> None:
