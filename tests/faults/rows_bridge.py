@@ -111,6 +111,10 @@ def _young_links(stage: Stage) -> list[Run]:
     return [run for run in open_runs(stage.rig) if run.begin > time.monotonic() - 2.0]
 
 
+#: seconds within which a bridge has ended that was told twice: far below shutdown_timeout, and time for a slow machine
+AT_ONCE = 8.0
+
+
 def _second_signal(stage: Stage, first: signal.Signals, second: signal.Signals) -> None:
     """The second comes at random before, or shortly after, the first has been followed."""
     codes = []
@@ -119,7 +123,7 @@ def _second_signal(stage: Stage, first: signal.Signals, second: signal.Signals) 
         name = stage.any_bridge()
         with stage.fault("bridge stopped twice"):
             ending = stage.ask_to_end(name, first, second, pause=stage.roll.uniform(0.0, 0.15))
-            codes.append(stage.await_exit(ending, codes=(0, 1)))
+            codes.append(stage.await_exit(ending, codes=(0, 1), timeout=AT_ONCE))
         stage.start_bridge(name)
         await_shared(stage)
     stage.figures["exit codes"] = codes
