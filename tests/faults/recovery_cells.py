@@ -91,6 +91,7 @@ def _since(stage: Stage, bridge: Process, since: float) -> Mapping[int, float]:
 def _replaced_one_by_one(stage: Stage) -> None:
     """SIGTERM to each bridge in turn, a new one started at once; the next when every bridge has its share again."""
     await_shared(stage)
+    shared = time.monotonic()
     stage.await_lines(400)
     began = time.monotonic()
     for name in sorted(stage.bridges):
@@ -103,7 +104,7 @@ def _replaced_one_by_one(stage: Stage) -> None:
     found = {tp: _longest_pause(runs, began, ended) for tp, runs in _by_partition(stage.rig.runs()).items()}
     stage.figures["longest pause of any partition (s)"] = round(max(found.values()), 2)
     stage.figures["median of the partitions' longest pauses (s)"] = round(median(found.values()), 2)
-    before = {tp: _longest_pause(runs, 0.0, began) for tp, runs in _by_partition(stage.rig.runs()).items()}
+    before = {tp: _longest_pause(runs, shared, began) for tp, runs in _by_partition(stage.rig.runs()).items()}
     stage.figures["longest pause before that (s)"] = round(max(before.values()), 2)
 
 
@@ -115,9 +116,12 @@ def _by_partition(runs: Sequence[Run]) -> Mapping[tuple[str, int], list[Run]]:
 
 
 def _longest_pause(runs: Sequence[Run], begin: float, end: float) -> float:
-    """The longest time within which no run of the partition ended."""
-    ends = sorted(run.end for run in runs if run.end is not None and begin <= run.end <= end)
-    return max((later - earlier for earlier, later in pairwise(ends)), default=end - begin)
+    """The longest time within which no run of the partition ended, from `begin` on, and until `end` when more of its
+    runs ended after that: else it had nothing left to do."""
+    every = sorted(run.end for run in runs if run.end is not None and run.end >= begin)
+    ends = [at for at in every if at <= end]
+    edges = [begin, *ends, *([end] if len(every) > len(ends) else [])]
+    return max((later - earlier for earlier, later in pairwise(edges)), default=0.0)
 
 
 def _keep(stage: Stage, what: str, seconds: Sequence[float]) -> None:
