@@ -16,6 +16,15 @@ TEXT_LIMIT, HEX_LIMIT = 4000, 512
 
 def describe(letter: FoundLetter) -> Iterator[str]:
     """The letter, line by line."""
+    yield from describe_place(letter)
+    yield from _headers(letter)
+    for name, part in (("Key", letter.row[KEY]), ("Value", letter.row[VALUE])):
+        yield ""
+        yield from preview(name, part)
+
+
+def describe_place(letter: FoundLetter) -> Iterator[str]:
+    """Where it is, and which record it was."""
     at = iso_time(letter.row[TIMESTAMP])
     yield f"{letter.tp} offset {letter.offset}{f', written {at}' if at else ''}"
     if (about := letter.about) is None:
@@ -24,10 +33,6 @@ def describe(letter: FoundLetter) -> Iterator[str]:
         yield f"was {about.tp} offset {about.offset}: {about.disposition or 'given up'}{_why(letter)}"
         if about.omitted:
             yield f"A STUB: the record was too large for this topic. Not here: {about.omitted}"
-    yield from _headers(letter)
-    for name, part in (("Key", letter.row[KEY]), ("Value", letter.row[VALUE])):
-        yield ""
-        yield from preview(name, part)
 
 
 def _why(letter: FoundLetter) -> str:
@@ -43,12 +48,13 @@ def _headers(letter: FoundLetter) -> Iterator[str]:
     yield f"Headers ({len(headers)})"
     width = min(40, max((len(name) for name, _ in headers), default=0))
     for name, value in headers:
-        first, *rest = _lines(_readable(name, value))
+        first, *rest = _lines(readable(name, value))
         yield f"  {one_line(name):<{width}}  {first}"
         yield from (f"  {'':<{width}}  {line}" for line in rest)
 
 
-def _readable(name: str, value: bytes | None) -> str:
+def readable(name: str, value: bytes | None) -> str:
+    """A header's value, bounded."""
     if value is None:
         return "null"
     if name in SPRING_NUMBERS and len(value) in {4, 8}:

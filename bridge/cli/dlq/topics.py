@@ -50,11 +50,17 @@ class Cluster:
 
 @contextmanager
 def cluster(context: click.Context, topics: Sequence[str], given: Mapping[str, object]) -> Iterator[Cluster]:
+    """The dead letter topics that a command asks for. Raises as `cluster_of`."""
+    with cluster_of(resolve_bridge(context, given), topics) as found:
+        yield found
+
+
+@contextmanager
+def cluster_of(bridge: Bridge, topics: Sequence[str] = ()) -> Iterator[Cluster]:
     """The dead letter topics that are named (^: a regular expression), or else those of the app's pipelines that exist.
 
     Raises Failed when a topic that is named does not exist, KafkaUnavailable.
     """
-    bridge = resolve_bridge(context, given)
     options = bridge.settings
     settings = consumer_settings(options)
     admin = Admin(settings, timeout=TIMEOUT)
