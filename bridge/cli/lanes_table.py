@@ -13,9 +13,9 @@ from rich.text import Text
 from bridge.cli.logs import one_line
 from bridge.core.view import LaneState
 from bridge.core.words import span
-from bridge.ops.state import Lane, State
+from bridge.ops.state import WORST_FIRST, Lane, State
 
-#: state -> its colour, the states that need a person first
+#: state -> its colour
 STYLES: dict[LaneState, str] = {
     "stopped": "bold red",
     "stalled": "red",
@@ -27,7 +27,7 @@ STYLES: dict[LaneState, str] = {
     "idle": "dim",
 }
 
-_ORDER = {name: index for index, name in enumerate(STYLES)}
+_ORDER = {name: index for index, name in enumerate(WORST_FIRST)}
 
 #: below this width the reason would have no room beside all columns
 _NARROW = 130
@@ -41,7 +41,7 @@ def worst_first(lanes: tuple[Lane, ...]) -> list[Lane]:
 def sum_line(state: State, group: str) -> str:
     """How many there are of everything, and how far behind they are."""
     counts = Counter(lane.state for lane in state.lanes)
-    states = ", ".join(f"{counts[name]} {name}" for name in STYLES if counts[name])
+    states = ", ".join(f"{counts[name]} {name}" for name in WORST_FIRST if counts[name])
     lag = sum(partition.lag or 0 for partition in state.partitions)
     oldest = max((lane.lag_seconds or 0.0 for lane in state.lanes), default=0.0)
     return (
