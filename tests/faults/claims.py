@@ -11,12 +11,9 @@ from tests.faults.places import Partition, Place
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
     """`links`: the pipeline's, in order (an on_failed task is none). `repeats`: so many finished records may run again,
-    `overlaps`: so many pairs of runs of one lane may overlap. `letters` and `skipped`: the records that are given up,
-    and `undecodable` those of them that no task is given: their chain leaves them out.
-
-    `stopped`: the record at which a partition's lane stops; what lies at or behind it is not asked for. `moved`: what
-    is below was deleted, or passed on purpose, and is not asked for. `ends`: what must be committed at the end, unless
-    stopped.
+    `overlaps`: so many pairs of runs of one lane may overlap. `letters`: the records that get a dead letter, and
+    `undecodable` those of them that no task is given: their chain leaves them out. `ends`: what must be committed at
+    the end.
 
     `memory`: the budget of a bridge in bytes (None: not looked at). `liveness`: seconds until something succeeds after
     a fault. `blocks`: the faults during which a bridge must say that it is not ready. `exits`: who ends with another
@@ -27,10 +24,7 @@ class Claims:
     repeats: int = 0
     overlaps: int = 0
     letters: Collection[Place] = ()
-    skipped: Collection[Place] = ()
     undecodable: Collection[Place] = ()
-    stopped: Mapping[Partition, int] = field(default_factory=dict)
-    moved: Mapping[Partition, int] = field(default_factory=dict)
     ends: Mapping[Partition, int] = field(default_factory=dict)
     memory: int | None = None
     liveness: float = 30.0

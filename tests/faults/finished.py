@@ -46,7 +46,7 @@ class Finished:
         #: records that need not run: given up, or not asked for -> since when
         self.disposed: dict[Place, float] = {}
         existing = _existing(history)
-        self._dispose(history, claims, existing)
+        self._dispose(history, existing)
         for run in history.runs:
             if run.link == claims.links[-1] and run.ended is not None:
                 for offset in run.succeeded:
@@ -61,9 +61,7 @@ class Finished:
             stream: Offsets(offsets, by_tp[stream[:2]]) for stream, offsets in _lanes(history, existing).items()
         }
 
-    def _dispose(self, history: History, claims: Claims, existing: Mapping[Partition, Iterable[int]]) -> None:
-        for tp, upto in claims.moved.items():
-            self._pass(tp, existing.get(tp, ()), upto, -NEVER)
+    def _dispose(self, history: History, existing: Mapping[Partition, Iterable[int]]) -> None:
         for said in history.injected:
             if isinstance(said, Reset):
                 for tp, upto in said.offsets.items():

@@ -24,7 +24,7 @@ def stuck(history: History, claims: Claims, finished: Finished) -> Iterator[str]
     times += [said.at for said in history.bridges if isinstance(said, Letters)]
     for fault in [said for said in history.injected if isinstance(said, Fault) and not said.on]:
         until = fault.at + claims.liveness
-        if _is_faulty(history, fault.at, until) or not _work_left(history, claims, finished, fault.at):
+        if _is_faulty(history, fault.at, until) or not _work_left(history, finished, fault.at):
             continue
         first = min((at for at in times if at > fault.at), default=NEVER)
         if first > until:
@@ -43,8 +43,8 @@ def _is_faulty(history: History, begin: float, end: float) -> bool:
     return any(on.values())
 
 
-def _work_left(history: History, claims: Claims, finished: Finished, at: float) -> bool:
-    """A record was neither finished nor under way, and its lane was not stopped."""
+def _work_left(history: History, finished: Finished, at: float) -> bool:
+    """A record was neither finished nor under way."""
     under_way: set[Place] = {
         (*run.tp, offset) for run in history.runs if run.begin < at < (run.ended or NEVER) for offset in run.offsets
     }
@@ -52,7 +52,7 @@ def _work_left(history: History, claims: Claims, finished: Finished, at: float) 
         finished.at.get((*tp, offset), NEVER) > at
         for tp, offsets in finished.partitions.items()
         for offset in offsets.offsets
-        if offset < claims.stopped.get(tp, NEVER) and (*tp, offset) not in under_way
+        if (*tp, offset) not in under_way
     )
 
 

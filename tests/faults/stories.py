@@ -15,6 +15,7 @@ from tests.faults.events import (
     Fault,
     Health,
     Letters,
+    Reset,
     Said,
     Sample,
     Start,
@@ -125,3 +126,34 @@ GOOD = History(
 )
 
 CLAIMS = Claims(ends={TP: 9}, memory=100 * 2**20)
+
+TWO_LINKS = replace(
+    GOOD,
+    runs=[
+        *(a_run(offsets, at, chain=chain) for offsets, at, chain in ((A, 2.0, "a"), (B, 4.0, "b"), (C, 6.0, "c"))),
+        *(
+            replace(a_run(offsets, at, chain=chain, link="link2"), end=at + 0.3)
+            for offsets, at, chain in ((A, 2.6, "a"), (B, 4.6, "b"), (C, 6.6, "c"))
+        ),
+    ],
+)
+TWO_LINKS = replace(TWO_LINKS, runs=sorted(TWO_LINKS.runs, key=lambda run: run.begin))
+
+#: the second link of c was still to run when the offsets were moved back to 3
+LATE_LINK = with_faults(
+    with_samples(
+        with_runs(
+            instead(TWO_LINKS, "c", a_run(C, 6.0, chain="c"), a_run(C, 9.2, chain="c", link="link2")),
+            a_run(B, 10.0, chain="b2"),
+            a_run(B, 10.6, chain="b2", link="link2"),
+        ),
+        committed(3, 9.5),
+        committed(9, 12.0),
+    ),
+    Reset(9.0, STAGE, {TP: 3}),
+)
+LATE_LINK = replace(
+    LATE_LINK,
+    bridges=[said for said in LATE_LINK.bridges if said.at < 7.0],
+    samples=[said for said in LATE_LINK.samples if said != committed(9, 7.5)],
+)
