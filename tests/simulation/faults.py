@@ -169,5 +169,5 @@ class Faults(GroupFaults):
         self._world.queue = list(queue)
         self._world.restarts += 1
         self._redis_back.clear()
-        self._world.truth.rolled_back = True
+        self._world.truth.rolled_back = set(self._world.kafka.logs)
         self._world.truth.redis_lost()

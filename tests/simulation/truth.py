@@ -51,7 +51,8 @@ class Truth:
     claimed: list[Execution] = field(default_factory=list)
     current: dict[Place, str] = field(default_factory=dict)
     may_repeat: dict[TopicPartition, set[int]] = field(default_factory=lambda: defaultdict(set))
-    rolled_back: bool = False
+    #: partitions whose ledger is older than their owner, until the next one is confirmed
+    rolled_back: set[TopicPartition] = field(default_factory=set)
     drawn_by_zombies: set[tuple[TopicPartition, Owner]] = field(default_factory=set)
     #: chains that came back with an older state of Redis
     old_chains: set[str] = field(default_factory=set)
@@ -118,7 +119,7 @@ class Truth:
         place = self.place(tp, effect.chain.lane)
         if (tp, effect.owner) in self.drawn_by_zombies:
             raise Violation(f"P9: {effect.chain.id} dispatched by an owner that had lost the partition before it drew")
-        if is_fenced and not self.rolled_back:
+        if is_fenced and tp not in self.rolled_back:
             raise Violation(f"P9: {effect.chain.id} dispatched by an owner whose successor is confirmed")
         if is_fenced:
             # Redis was rolled back to what a zombie knew: no fence is left until the rightful owner reads the ledger
@@ -296,6 +297,8 @@ class Truth:
         if entry.offset < (before := self.kafka.reached(tp)):
             raise Violation(f"P1: {tp} committed {entry.offset} after {before}")
         self.below(tp, entry.offset, "committed")
+        if old is None or new.owner > old.owner:
+            self.rolled_back.discard(tp)
 
     def below(self, tp: TopicPartition, offset: int, what: str) -> None:
         """Everything below `offset` must be finished."""
