@@ -14,6 +14,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 
+import bridge.workers.inspecting  # noqa: F401 - `celery inspect lanes` is there as soon as an app has a bridge
 from bridge.errors import ConfigurationError
 from bridge.ledger.connect import connect
 from bridge.ledger.ledger import Ledger
