@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -25,7 +26,9 @@ RESULTS = Path(".faults")
 @click.command()
 @click.option("--cell", "names", multiple=True, type=click.Choice(sorted(CELLS)), help="Only this cell; repeatable.")
 @click.option("--seed", type=int, help="The seed of what a cell draws; the clock's when left out.")
-@click.option("--mutation", type=click.Choice(sorted(MUTATIONS)), help="Break the product on purpose: must end with 1.")
+@click.option(
+    "--mutation", type=click.Choice(sorted(MUTATIONS)), help="Break the product on purpose: 1 when a rule sees it."
+)
 @click.option("--matrix", is_flag=True, help="All rows of the matrix; what holds already is not run again.")
 @click.option("--smoke", is_flag=True, help="The rows that CI plays, one seed each.")
 @click.option("--seeds", default=3, show_default=True, help="With --matrix: how many runs of each row.")
@@ -51,7 +54,10 @@ def main(
     ./run faults --cell bridge-sigkill            one cell
     ./run faults --cell matrix-01-bridge-kill --seed 7
     ./run faults --matrix --seeds 3               the whole matrix; goes on where it was stopped
-    ./run faults --mutation commit-highest        a negative control: the cell that catches it ends with 1
+    ./run faults --mutation commit-highest        a negative control
+
+    With --mutation the exit code is 1 when the defect is caught, that is, when a rule that the defect must break is
+    violated (the last line says which). It is 0 when it is not, also when something else fails or takes too long.
     """
     if show:
         click.echo("\n".join([f"cell {name}" for name in CELLS] + [f"mutation {name}" for name in MUTATIONS]))
@@ -63,8 +69,10 @@ def main(
     elif matrix or smoke:
         rows = names or tuple(name for name, row in ROWS.items() if matrix or row.smoke)
         _many(in_order(rows, seeds if matrix else 1), Kept(results or RESULTS), jobs)
+    elif mutation is not None:
+        _broken(mutation, names, seed)
     else:
-        _few(names, seed, mutation, results)
+        _few(names, seed, results)
 
 
 def _many(runs: list[Run], kept: Kept, jobs: int) -> None:
@@ -74,24 +82,42 @@ def _many(runs: list[Run], kept: Kept, jobs: int) -> None:
         sys.exit(1)
 
 
-def _few(names: tuple[str, ...], seed: int | None, mutation: str | None, results: Path | None) -> None:
-    if mutation is not None:
-        os.environ["FAULTS_MUTATION"] = mutation
-        names = names or MUTATIONS[mutation].cells
+def _broken(mutation: str, names: tuple[str, ...], seed: int | None) -> None:
+    os.environ["FAULTS_MUTATION"] = mutation
+    defect = MUTATIONS[mutation]
+    wanted = ", ".join(sorted(defect.breaks, key=lambda rule: (len(rule), rule)))
+    missed = []
+    for result in _played(names or (defect.cell,), seed):
+        caught = defect.caught(result.violations)
+        again = f"again: ./run faults --mutation {mutation} --cell {result.cell} --seed {result.seed}"
+        if caught:
+            click.echo(f"caught: {caught[0].splitlines()[0]}; {again}")
+        else:
+            click.echo(f"NOT CAUGHT: nothing of {wanted} is violated; {again}")
+            missed.append(result.cell)
+    sys.exit(0 if missed else 1)
+
+
+def _few(names: tuple[str, ...], seed: int | None, results: Path | None) -> None:
     failed = []
-    for name in names or tuple(CELLS):
+    for result in _played(names or tuple(CELLS), seed):
+        if results is not None:
+            Kept(results).write(result)
+        if result.violations:
+            failed.append(f"--cell {result.cell} --seed {result.seed}")
+    if failed:
+        click.echo(f"violated; again: ./run faults {' '.join(failed)}")
+        sys.exit(1)
+
+
+def _played(names: tuple[str, ...], seed: int | None) -> Iterator[Result]:
+    """The results of these cells, each shown when it is there."""
+    for name in names:
         drawn = seed if seed is not None else random.randrange(1000)
         click.echo(f"{name}: {' '.join((CELLS[name].__doc__ or '').split())}")
         result = play(name, drawn)
         _show(result)
-        if results is not None and mutation is None:
-            Kept(results).write(result)
-        if result.violations:
-            failed.append(f"--cell {name} --seed {drawn}")
-    if failed:
-        broken = f" --mutation {mutation}" if mutation else ""
-        click.echo(f"violated; again: ./run faults{broken} {' '.join(failed)}")
-        sys.exit(1)
+        yield result
 
 
 def _show(result: Result) -> None:

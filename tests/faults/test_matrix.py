@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tests.faults.table import page
 #: the kinds of faults that there are rows for; 0 is none
 NUMBERS = set(range(34))
 
-PAGE = Path(__file__).parents[2] / "docs" / "fault-matrix.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, GUARANTEES = DOCS / "fault-matrix.md", DOCS / "guarantees.md"
 
 
 def test_there_is_a_row_for_every_kind_of_fault() -> None:
@@ -64,4 +66,23 @@ def test_the_published_page_has_every_row() -> None:
 
 
 def test_every_mutation_names_a_cell_that_there_is() -> None:
-    assert [name for name, each in MUTATIONS.items() if not set(each.cells) <= set(CELLS)] == []
+    assert [name for name, each in MUTATIONS.items() if each.cell not in CELLS] == []
+
+
+def test_a_mutation_breaks_what_the_page_says() -> None:
+    _, _, text = GUARANTEES.read_text(encoding="utf-8").partition("On real parts (`./run faults --mutation NAME`)")
+    rows = re.findall(r"^\| `([\w-]+)`[^|]* \| ([\w-]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    said = {
+        name: (cell, frozenset(re.findall(r"R\d+|P\d+", broken.replace("promise ", "P"))))
+        for name, cell, broken in rows
+    }
+    assert said == {name: (each.cell, each.breaks) for name, each in MUTATIONS.items()}
+
+
+def test_a_mutation_is_caught_by_the_rules_that_it_breaks_and_not_by_a_timeout() -> None:
+    defect = MUTATIONS["commit-highest"]
+    assert defect.caught(["R2 commit: t[0]: 9 at 3.000", "R12 exit: b0 ended with 1"]) == [
+        "R2 commit: t[0]: 9 at 3.000"
+    ]
+    assert defect.caught(["everything committed: not within 120 s", "R11 signals: none", "R12 exit: b0"]) == []
+    assert defect.caught([]) == []
