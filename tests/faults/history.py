@@ -1,8 +1,8 @@
 """What happened in a cell, written down by everybody who took part: JSON lines, in one file per process.
 
 The tasks write a line per begin and end of a link's run; events.py says who else writes what. Times are
-CLOCK_MONOTONIC, which all processes of a machine share. A line is one write to a file opened for append, so that a
-killed process leaves whole lines.
+CLOCK_MONOTONIC, which all processes of a machine share; `wall` is the time of day as the process knows it. A line is
+one write to a file opened for append, so that a killed process leaves whole lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def write(directory: str, line: dict[str, Any]) -> None:
     if key not in _handles:
         path = Path(directory) / f"{os.getpid()}.jsonl"
         _handles[key] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    os.write(_handles[key], (json.dumps({"at": time.monotonic(), "pid": os.getpid(), **line}) + "\n").encode())
+    about = {"at": time.monotonic(), "wall": time.time(), "pid": os.getpid(), **line}
+    os.write(_handles[key], (json.dumps(about) + "\n").encode())
 
 
 def begin(directory: str, task: Any, link: str, batch: Any) -> str:

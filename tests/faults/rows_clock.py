@@ -7,11 +7,14 @@ these rows fail and say so.
 from __future__ import annotations
 
 import importlib.util
+import json
+import math
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import redis
@@ -21,8 +24,6 @@ from tests.faults.matrix import row
 from tests.faults.rig import Failed, Process
 from tests.faults.servers import Servers
 from tests.faults.stage import Setup, Stage
-
-USUAL = Setup(records=12_000, links=2)
 
 #: seconds after which `/healthz` says that the loop does not turn, and a little more
 STALE = 24.0
@@ -77,27 +78,50 @@ class ClockStage(Stage):
         return super().start_worker(name, queues, **clock(self.clock_file(name)), **env)
 
 
-@row(29, "clock-worker", USUAL, stage=ClockStage)
+@row(29, "clock-worker", Setup(records=20_000, links=2), stage=ClockStage)
 def clock_worker(stage: ClockStage) -> None:
     """A worker's wall clock jumps two hours forward, then two hours back."""
-    _jump(stage, stage.clock_file(stage.roll.choice(["even", "odd"])))
+    number = stage.roll.randrange(len(stage.workers))
+    file = stage.clock_file(stage.workers[number].name)
+    _jump(stage, file, lambda: _shift_written(stage, stage.workers[number]))
 
 
-@row(29, "clock-bridge", USUAL, stage=ClockStage)
+def _shift_written(stage: Stage, worker: Process) -> float:
+    """The seconds by which the clock of a worker's pool is off, as its newest line tells; nan when there is none."""
+    lines = [
+        line
+        for pid in worker.children()
+        if (path := stage.rig.history / f"{pid}.jsonl").exists()
+        for line in map(json.loads, path.read_text().rpartition("\n")[0].splitlines()[-1:])
+    ]
+    if not lines:
+        return math.nan
+    newest = max(lines, key=lambda line: float(line["at"]))
+    return float(newest["wall"] - newest["at"]) - (time.time() - time.monotonic())
+
+
+@row(29, "clock-bridge", Setup(records=12_000, links=2), stage=ClockStage)
 def clock_bridge(stage: ClockStage) -> None:
     """A bridge's wall clock jumps two hours forward, then back. librdkafka may wait for two hours then: `/healthz` says
     that the loop stands still, and the bridge is started again, as a supervisor does."""
     name = stage.any_bridge()
-    for shift in ("+2h", "+0"):
+    for shift, hours in (("+2h", 2), ("+0", 0)):
         stage.wait(1.0, 4.0)
         with stage.fault(f"clock {shift}"):
             stage.clock_file(name).write_text(f"{shift}\n")
+        _await_jump(stage, hours, lambda: _shift_answered(stage.port_of(name)))
         stage.await_progress("all partitions go on", 60.0)
     stage.wait(STALE)
     stage.figures["stood still"] = stands = not _is_healthy(stage.port_of(name))
     if stands:
         stage.kill(name)
         stage.start_bridge(name)
+
+
+def _shift_answered(port: int) -> float:
+    """The seconds by which a bridge's clock is off, as the date of its answers tells."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+        return parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time()
 
 
 def _is_healthy(port: int) -> bool:
@@ -121,12 +145,16 @@ def clock_redis(stage: Stage) -> None:
         _jump(stage, server.clock_file, lambda: int(client.time()[0]) - time.time())
 
 
-def _jump(stage: Stage, file: Path, shift_seen: Callable[[], float] | None = None) -> None:
-    """`shift_seen`: the seconds by which the process is off, when they can be asked for."""
+def _jump(stage: Stage, file: Path, shift_seen: Callable[[], float]) -> None:
+    """`shift_seen`: the seconds by which the process is off."""
     for shift, hours in (("+2h", 2), ("+0", 0), ("-2h", -2), ("+0", 0)):
         stage.wait(1.0, 4.0)
         with stage.fault(f"clock {shift}"):
             file.write_text(f"{shift}\n")
-        if shift_seen is not None:
-            stage.rig.until(lambda at=hours: abs(shift_seen() - at * 3600) < 60, 30, "the clock jumps")  # type: ignore[misc]
+        _await_jump(stage, hours, shift_seen)
         stage.await_progress("all partitions go on", 60.0, supervised=True)
+
+
+def _await_jump(stage: Stage, hours: int, shift_seen: Callable[[], float]) -> None:
+    """Raises Failed when the clock does not jump: then the row shows nothing."""
+    stage.rig.until(lambda: abs(shift_seen() - hours * 3600) < 60, 30, f"the clock is off by {hours} hours")
