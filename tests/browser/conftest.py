@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from bridge.devstack import RedisServer
 from tests.browser.stage import Flower, Group, open_browser
 from tests.chromium import MUST_BE_THERE, PROGRAM, WHY_NOT
+from tests.integration.conftest import make_world, world  # noqa: F401 - fixtures for the one with a real bridge
 
 #: milliseconds until something must be seen; far more than it takes
 PATIENCE_MS = 30_000

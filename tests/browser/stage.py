@@ -21,6 +21,7 @@ from bridge.ledger.operators import Operators
 from bridge.ops.state import State, encode_state
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent
 
 #: seconds for which a state counts: longer than any test, so that a slow machine loses none
@@ -54,18 +55,19 @@ class Group:
 
 
 class Flower:
-    """A running Flower of an app whose group is `group`."""
+    """A running Flower of an app whose group is `group`: of a small one that `folder` then holds, or of `app`."""
 
     def __init__(self, group: Group, folder: Path, *options: str, app: str = "", **environ: str) -> None:
         self.port = fresh_port()
-        (folder / "shown.py").write_text(app or APP.format(url=group.url, group=group.name))
+        if not app:
+            (folder / "shown.py").write_text(APP.format(url=group.url, group=group.name))
         foreign = ("CELERY_", "FLOWER_", "BRIDGE_")
         own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         self.log = folder / f"flower-{self.port}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [str(SCRIPTS / "celery"), "-A", "shown", "bridge", "flower", f"--port={self.port}", *options],
-                cwd=folder,
+                [str(SCRIPTS / "celery"), "-A", app or "shown", "bridge", "flower", f"--port={self.port}", *options],
+                cwd=ROOT if app else folder,
                 env={**own, "BRIDGE_BOOTSTRAP_SERVERS": "127.0.0.1:1", **environ},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -59,7 +59,7 @@ def test_retry_is_pending_until_the_bridge_has_answered(group: Group, start: Sta
     expect(card).to_contain_text("waiting for the bridge")
     (request,) = group.operators.read().requests
     assert (request.action, request.target, request.offset) == ("retry", Target("orders", 7, 0), 4711)
-    group.operators.answer(request, "tried again", bridge="bridge-a", at_ms=request.at_ms + 5)
+    group.operators.answer(request, "tried again", done=True, bridge="bridge-a", at_ms=request.at_ms + 5)
     expect(card).to_contain_text("bridge-a retry orders/7/0 at offset 4711: tried again")
     expect(card).not_to_contain_text("waiting for the bridge")
 

@@ -57,7 +57,7 @@ export function Rebalances({ bridges, now }) {
     <section class="lanes-box" aria-labelledby="rebalances-title">
       <h2 id="rebalances-title">Rebalances</h2>
       ${all.length ? html`<ul class="lanes-asked">${all.slice(0, 20).map((each) => html`
-        <li key=${`${each.at_ms}${each.bridge}${each.kind}`}><time>${clock(each.at_ms, now)}</time> <b>${each.bridge}</b>
+        <li key=${`${each.at_ms}${each.bridge}${each.kind}`}><time>${clock(each.at_ms, now)}</time> <b>${each.bridge}</b>${" "}
           ${each.kind} ${count(each.partitions.length)}: ${each.partitions.slice(0, 12).join(", ")}${
             each.partitions.length > 12 ? " …" : ""}</li>`)}</ul>`
         : html`<p class="lanes-muted">none since the bridges started</p>`}

@@ -3,6 +3,9 @@
 import { html, useState } from "./vendor/htm-preact.js";
 import { clock, targetText } from "./format.js";
 
+// states in which a try now would help; the bridge refuses it in others
+const WAITS = new Set(["retrying", "stopped", "stalled"]);
+
 export function Buttons({ row, onAsk, canAct }) {
   const button = (text, wish, style = "outline-secondary", enabled = true) => html`
     <button type="button" class=${`btn btn-sm btn-${style}`} disabled=${!canAct || !enabled}
@@ -12,7 +15,7 @@ export function Buttons({ row, onAsk, canAct }) {
     <div class="lanes-buttons">
       ${row.pauses.map((target) => button(`Resume ${targetText(target)}`, { action: "resume", target }, "primary"))}
       ${!row.pauses.length && button("Pause …", { action: "pause" })}
-      ${button("Retry now", { action: "retry" }, row.state === "stopped" ? "primary" : "outline-secondary", unfinished && row.state !== "running")}
+      ${button("Retry now", { action: "retry" }, row.state === "stopped" ? "primary" : "outline-secondary", unfinished && WAITS.has(row.state))}
       ${row.at_stake.length > 0 && button("Skip record …", { action: "skip" }, "outline-danger")}
     </div>`;
 }

@@ -1,15 +1,15 @@
 // The last hour: throughput, lag and latency, drawn by uPlot in the colours of the page.
 
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
-import { clock, count, rate, shortSeconds } from "./format.js";
+import { clock, compact, count, rate, shortSeconds } from "./format.js";
 
 const HEIGHT = 150;
 const HOUR_S = 3600;
 
 const CHARTS = [
-  { title: "Throughput", unit: "records finished a second", values: rate, lines: [["rate", 1, "--lanes-line-1"]] },
-  { title: "Lag", unit: "records", values: count, lines: [["lag", 2, "--lanes-line-2"]] },
-  { title: "Latency", unit: "from dispatch to outcome", values: shortSeconds,
+  { title: "Throughput", unit: "records finished a second", values: rate, ticks: compact, lines: [["rate", 1, "--lanes-line-1"]] },
+  { title: "Lag", unit: "records", values: count, ticks: compact, lines: [["lag", 2, "--lanes-line-2"]] },
+  { title: "Latency", unit: "dispatch to outcome", values: shortSeconds, ticks: shortSeconds,
     lines: [["median", 4, "--lanes-line-1"], ["95 %", 5, "--lanes-line-2"]] },
 ];
 
@@ -24,7 +24,7 @@ function options(chart, width) {
     width, height: HEIGHT, legend: { show: false }, cursor: { y: false },
     scales: { x: { time: true }, y: { range: (_, __, high) => [0, high > 0 ? high * 1.1 : 1] } },
     axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map((at) => clock(at * 1000, Date.now()).slice(-8, -3)) },
-      { ...axis, size: 62, values: (_, ticks) => ticks.map(chart.values) }],
+      { ...axis, size: 58, values: (_, ticks) => ticks.map(chart.ticks) }],
     series: [{}, ...chart.lines.map(([label, , name]) => ({ label, stroke: colour(name), width: 2, spanGaps: false,
       points: { show: false } }))],
   };
@@ -53,15 +53,15 @@ function Chart({ chart, points }) {
   }, []);
   useEffect(() => drawn.current?.setData(columns(points, chart)), [points]);
   const last = points[points.length - 1];
-  const now = chart.lines.map(([label, index]) => `${chart.lines.length > 1 ? `${label} ` : ""}${
-    last ? chart.values(last[index]) : "–"}`).join(", ");
+  const values = chart.lines.map(([, index]) => (last ? chart.values(last[index]) : "–"));
+  const now = chart.lines.length > 1 ? chart.lines.map(([label], index) => `${label} ${values[index]}`).join(", ") : values[0];
   return html`
     <figure class="lanes-chart">
       <figcaption><b>${chart.title}</b> <span class="lanes-muted">${chart.unit}</span>
-        <span class="lanes-chart-now">${now}</span></figcaption>
+        <span class="lanes-chart-now">${chart.lines.map(([label], index) => html`
+          <span key=${label} data-line=${chart.lines.length > 1 ? index + 1 : null} title=${label}>${values[index]}</span>`)}</span>
+      </figcaption>
       <div ref=${box} role="img" aria-label=${`${chart.title}, ${chart.unit}: now ${now}`}></div>
-      ${chart.lines.length > 1 && html`<p class="lanes-chart-key">${chart.lines.map(([label, , name], index) => html`
-        <span key=${name} data-line=${index + 1}>${label}</span>`)}</p>`}
     </figure>`;
 }
 

@@ -4,6 +4,10 @@ export function count(number) {
   return number === null || number === undefined ? "?" : Math.round(number).toLocaleString("en-US");
 }
 
+export function compact(number) {
+  return number.toLocaleString("en-US", { notation: "compact", maximumFractionDigits: 1 });
+}
+
 export function rate(number) {
   if (number === null || number === undefined) return "–";
   return number >= 10 || number === 0 ? count(number) : number.toFixed(1);

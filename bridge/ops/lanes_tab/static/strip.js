@@ -5,6 +5,8 @@ import { count, laneName, span } from "./format.js";
 
 const MOVING = new Set(["adopting", "running", "filling", "idle"]);
 
+const HEATS = ["under 1 s", "10 s", "60 s", "older"];
+
 function heat(row) {
   const age = row.lag_seconds || 0;
   return MOVING.has(row.state) ? (age >= 60 ? 3 : age >= 10 ? 2 : age >= 1 ? 1 : 0) : 0;
@@ -44,6 +46,10 @@ export function Strip({ rows, open, onOpen, counts, order, chosen, onChoose }) {
               ${count(counts[state])} ${state}
             </button>
           </li>`)}
+        <li class="lanes-heat lanes-muted">moving lanes, by their oldest record:
+          ${HEATS.map((text, index) => html`<span key=${text}><span class="lanes-cell" data-state="running"
+            data-heat=${index} aria-hidden="true"></span> ${text}</span>`)}
+        </li>
       </ul>
     </section>`;
 }
