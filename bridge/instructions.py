@@ -80,7 +80,7 @@ class Instructions:
 @dataclass(frozen=True, slots=True)
 class AuditLine:
     """What was done, by whom, when (wall clock): `action` is pause, resume, retry or skip; `result` is "" when an
-    operator asked for it, else what the bridge has done about it."""
+    operator asked for it, else what the bridge has done about it, and `done` whether that is what was asked for."""
 
     at_ms: int
     who: str
@@ -90,3 +90,4 @@ class AuditLine:
     note: str = ""
     result: str = ""
     request: str = ""
+    done: bool = False

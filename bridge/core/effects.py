@@ -183,11 +183,12 @@ class ReadLanes:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """An operator's request is done, or there is nothing to do: say so, once. Nobody waits for an answer: while it
-    stays it is read again."""
+    """What an operator asked for is done, or is not going to be: say so, once. Nobody waits for an answer: while the
+    request stays it is read again."""
 
     request: Request
     result: str
+    is_done: bool
 
 
 @dataclass(frozen=True, slots=True)

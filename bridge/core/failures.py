@@ -75,7 +75,7 @@ def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *,
     counted = COUNTED[failure.kind]
     if not counted:
         wait = stall_wait(stalls)
-        return Decision(Verdict.STALL, after, wait, f"{failure} (tried again in {wait:.0f} s)")
+        return Decision(Verdict.STALL, after, wait, f"{_why_stalled(failure)} (tried again in {wait:.0f} s)")
     allowed = {
         "failures": retry.max_attempts,
         "timeouts": limits.max_timeouts,
@@ -87,6 +87,12 @@ def judge(outcome: Outcome, counters: Counters, retry: Retry, limits: Limits, *,
     wait = _wait(outcome, retry, counted, tries, roll)
     where = _where(failure, outcome.next_offset)
     return Decision(Verdict.TRY_AGAIN, after, wait, f"attempt {tries} of {allowed} failed at {where}: {failure}")
+
+
+def _why_stalled(failure: Failure) -> str:
+    if failure.kind == "not_registered":
+        return f"task {failure.task or failure.message} is not registered on a worker that consumes its queue"
+    return str(failure)
 
 
 def stall_wait(stalls: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.core.effects import AnswerRequest, KeepPauses, Report
 from bridge.core.events import Instructed
@@ -22,6 +22,21 @@ from bridge.records import TopicPartition
 if TYPE_CHECKING:
     from bridge.core.bridge import Core
     from bridge.core.partition import Partition
+
+
+class Answer(NamedTuple):
+    """What is told about a request: what was done, or why it is not going to be."""
+
+    text: str
+    is_done: bool
+
+
+def _yes(text: str) -> Answer:
+    return Answer(text, is_done=True)
+
+
+def _no(text: str) -> Answer:
+    return Answer(text, is_done=False)
 
 
 class Operators:
@@ -97,36 +112,38 @@ class Operators:
         partition = self._core.partitions.get(request.tp)
         if partition is None or not partition.is_active:
             return  # whoever has the partition does it
+        answer: Answer | None
         lane = partition.lanes.get(request.target.lane)
         if lane is None:
-            result = f"there is no lane {request.target.lane}, the partition has {len(partition.lanes)}"
+            answer = _no(f"there is no lane {request.target.lane}, the partition has {len(partition.lanes)}")
         elif request.offset < max(partition.position, lane.watermark):
             was_skipped = (lane.tp, lane.index, request.offset) in self._skipped
-            result = f"record {request.offset} is {'skipped' if was_skipped else 'finished already'}"
+            text = f"record {request.offset} is {'skipped' if was_skipped else 'finished already'}"
+            answer = Answer(text, is_done=was_skipped or request.action == "retry")
         elif request.action == "retry":
-            result = RETRIES[lane.phase](self, partition, lane, request, now)
+            answer = RETRIES[lane.phase](self, partition, lane, request, now)
         else:
-            result = self._skip(partition, lane, request, now)
-        if result:
-            self._core.emit(AnswerRequest(request, result))
-            text = f"{request.action} of {request.offset}, asked for by {request.who}: {result}"
+            answer = self._skip(partition, lane, request, now)
+        if answer is not None:
+            self._core.emit(AnswerRequest(request, answer.text, answer.is_done))
+            text = f"{request.action} of {request.offset}, asked for by {request.who}: {answer.text}"
             lane_number = None if lane is None else lane.index
             self._core.emit(Report("warning", "operator", text, request.tp, lane_number))
 
-    def _skip(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
+    def _skip(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
         """Begin, if the lane stands at the record; what it answers ends the request."""
         if lane.phase is Phase.FREE:
-            return f"record {request.offset} has not failed: nothing to skip"
+            return _no(f"record {request.offset} has not failed: nothing to skip")
         if not lane.at_stake:
             if lane.phase is Phase.STOPPED:  # Redis was emptied: the record must fail once more to be passed
                 self._begin_afresh(partition, lane, now)
-            return ""
+            return None
         assert lane.outcome is not None
         if request.offset not in {*lane.at_stake, lane.outcome.next_offset}:
             at = ", ".join(str(offset) for offset in lane.at_stake[:5])
-            return f"the lane stands at {at}, not at record {request.offset}"
+            return _no(f"the lane stands at {at}, not at record {request.offset}")
         self._core.settle_down(partition, (lane,), now)
-        return ""
+        return None
 
     def _begin_afresh(self, partition: Partition, lane: Lane, now: float) -> None:
         lane.counters = NO_ATTEMPTS
@@ -136,56 +153,58 @@ class Operators:
 
     # --- retry, by phase ---------------------------------------------------------------------------------------------
 
-    def _nothing_to_retry(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
-        return "no attempt has failed: nothing to try again"
+    def _nothing_to_retry(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
+        return _no("no attempt has failed: nothing to try again")
 
-    def _not_yet(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
-        return ""
+    def _not_yet(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
+        return None
 
-    def _retry_in_flight(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
+    def _retry_in_flight(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
         flight = lane.flight
         assert flight is not None
         if flight.claim is None:
             self._core.dispatching.publish_again(partition, lane, now)
-            return f"link {flight.link} is published again"
+            return _yes(f"link {flight.link} is published again")
         if not lane.stalled:
-            return f"link {flight.link} is running on {flight.claim.worker}: nothing to try again before it ends"
+            return _no(f"link {flight.link} is running on {flight.claim.worker}: nothing to try again before it ends")
         # a pool that cannot be stopped from outside: it may go on beside the new attempt
         text = f"given up on by {request.who}: {lane.reason}"
         self._core.dispatching.set_fault(lane, flight.link, "timeout", flight.claim.worker, LINK_TIMEOUT, text)
-        return f"link {flight.link} on {flight.claim.worker} is not waited for any more; it counts as a timeout"
+        return _yes(f"link {flight.link} on {flight.claim.worker} is not waited for any more; it counts as a timeout")
 
-    def _retry_now(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
+    def _retry_now(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
         if (pause := self.pause_of(lane.tp, lane.index)) is not None:
-            return f"{pause}: resume it first"
+            return _no(f"{pause}: resume it first")
         lane.retry_at = now
         self._core.settle_down(partition, (lane,), now)
-        return "it is tried again now"
+        return _yes("it is tried again now")
 
-    def _retry_disposing(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
+    def _retry_disposing(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
         flight = lane.flight
         assert flight is not None
         if flight.is_hook and lane.stalled and lane.writing is None:
             lane.retry_at = now
             self._core.settle_down(partition, (lane,), now)
-            return "its on_failed task is asked again now"
+            return _yes("its on_failed task is asked again now")
         if lane.writing is not None or lane.begun or flight.is_hook:
-            return "it is being given up, its dead letter may be written already: it can be skipped, not tried again"
+            return _no(
+                "it is being given up, its dead letter may be written already: it can be skipped, not tried again"
+            )
         return self._retry_stopped(partition, lane, request, now)
 
-    def _retry_stopped(self, partition: Partition, lane: Lane, request: Request, now: float) -> str:
+    def _retry_stopped(self, partition: Partition, lane: Lane, request: Request, now: float) -> Answer | None:
         outcome = lane.outcome
         if outcome is not None and outcome.rejected:
-            return f"record {outcome.rejected[0].offset} was rejected for good: it can be skipped, not tried again"
+            return _no(f"record {outcome.rejected[0].offset} was rejected for good: it can be skipped, not tried again")
         if (pause := self.pause_of(lane.tp, lane.index)) is not None:
-            return f"{pause}: resume it first"
+            return _no(f"{pause}: resume it first")
         self._begin_afresh(partition, lane, now)
-        return "it is tried again now, as if for the first time"
+        return _yes("it is tried again now, as if for the first time")
 
 
-Retry = Callable[[Operators, "Partition", Lane, Request, float], str]
+Retry = Callable[[Operators, "Partition", Lane, Request, float], Answer | None]
 
-#: what `retry` does; an answer ends the request, "" leaves it for the next reading
+#: what `retry` does; an answer ends the request, None leaves it for the next reading
 RETRIES: dict[Phase, Retry] = {
     Phase.FREE: Operators._nothing_to_retry,
     Phase.DISPATCHING: Operators._not_yet,

@@ -7,6 +7,7 @@ the audit list, in the same step. Redis' errors come out unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import redis
@@ -62,7 +63,7 @@ class Operators:
     def withdraw(self, request: Request, *, who: str, at_ms: int) -> bool:
         """Take a request back; False: it was answered already."""
         line = AuditLine(at_ms, who, request.action, str(request.target), request.offset, request=request.id)
-        return self._instruct(f"request {request.id}", b"", _with_result(line, "withdrawn"))
+        return self._instruct(f"request {request.id}", b"", replace(line, result="withdrawn"))
 
     def audit(self, count: int = AUDIT_LINES) -> tuple[AuditLine, ...]:
         """The last `count` lines, oldest first."""
@@ -76,10 +77,10 @@ class Operators:
         fields: Any = self._client.hgetall(self._key)
         return _instructions(fields)
 
-    def answer(self, request: Request, result: str, *, bridge: str, at_ms: int) -> bool:
-        """The request is done, or there is nothing to do: `result` says which. False: it was answered already."""
+    def answer(self, request: Request, result: str, *, done: bool, bridge: str, at_ms: int) -> bool:
+        """What was asked for is `done`, or is not going to be: `result` says why. False: it was answered already."""
         line = AuditLine(at_ms, bridge, request.action, str(request.target), request.offset, request=request.id)
-        return self._instruct(f"request {request.id}", b"", _with_result(line, result))
+        return self._instruct(f"request {request.id}", b"", replace(line, result=result, done=done))
 
     def keep_pauses(self, number: int, pauses: tuple[Pause, ...]) -> bool:
         """Redis has lost instructions: these pauses still stand. False: it knows newer ones."""
@@ -109,10 +110,6 @@ def _line_of(request: Request) -> AuditLine:
         request.note,
         request=request.id,
     )
-
-
-def _with_result(line: AuditLine, result: str) -> AuditLine:
-    return AuditLine(line.at_ms, line.who, line.action, line.target, line.offset, line.note, result, line.request)
 
 
 def _instructions(fields: Mapping[bytes, bytes]) -> Instructions:

@@ -89,7 +89,7 @@ class Sweeper:
 
     def _answer(self, item: AnswerRequest) -> None:
         at_ms = time.time_ns() // 1_000_000
-        self._operators.answer(item.request, item.result, bridge=self._bridge_id, at_ms=at_ms)
+        self._operators.answer(item.request, item.result, done=item.is_done, bridge=self._bridge_id, at_ms=at_ms)
 
     def _keep_pauses(self, item: KeepPauses) -> None:
         self._operators.keep_pauses(item.number, item.pauses)

@@ -41,8 +41,8 @@ def show(ledger: Ledger, *lanes: LaneView, partition: int = 1) -> None:
 
 
 @contextmanager
-def bridge(operators: Operators, answer: Callable[[Request], str]) -> Iterator[list[Request]]:
-    """Answers each request, "" not now, until the end of the block; gives what was asked."""
+def bridge(operators: Operators, answer: Callable[[Request], str], *, done: bool = True) -> Iterator[list[Request]]:
+    """Answers each request, "" not now, until the end of the block, as `done` or not; gives what was asked."""
     seen, is_over = list[Request](), threading.Event()
 
     def run() -> None:
@@ -50,7 +50,7 @@ def bridge(operators: Operators, answer: Callable[[Request], str]) -> Iterator[l
             for request in operators.read().requests:
                 if result := answer(request):
                     seen.append(request)
-                    operators.answer(request, result, bridge="bridge-a", at_ms=1)
+                    operators.answer(request, result, done=done, bridge="bridge-a", at_ms=1)
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -119,7 +119,7 @@ def test_what_the_bridge_refuses_to_skip_is_not_done(
     cli: Cli, app: str, ledger: Ledger, operators: Operators, answer: str
 ) -> None:
     show(ledger, STOPPED)
-    with bridge(operators, lambda request: answer):
+    with bridge(operators, lambda request: answer, done=False):
         result = cli("skip", "-A", app, "orders/1", "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.endswith(f"orders/1/0: {answer}\n")

@@ -102,7 +102,7 @@ class Bench:
     def carry_out(self, effect: ef.Effect) -> None:
         """Do what the effect says, and tell the answer."""
         if isinstance(effect, ef.AnswerRequest):
-            self.operators.answer(effect.request, effect.result, bridge=self.name, at_ms=0)
+            self.operators.answer(effect.request, effect.result, done=effect.is_done, bridge=self.name, at_ms=0)
         elif isinstance(effect, ef.KeepPauses):
             self.operators.keep_pauses(effect.number, effect.pauses)
         for event in self._answers(effect):

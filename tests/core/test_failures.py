@@ -246,7 +246,9 @@ def test_an_unknown_task_stalls_the_lane_and_is_tried_again() -> None:
     bench.handle(ev.ErrorHeard(link, "FAILURE", "NotRegistered", "store", "w1"))
     assert bench.lane().phase is Phase.RETRYING
     assert bench.lane().stalled
-    assert bench.said("stalled") == ["NotRegistered: store (tried again in 1 s)"]
+    assert bench.said("stalled") == [
+        "task store is not registered on a worker that consumes its queue (tried again in 1 s)"
+    ]
     bench.wait(1.1)
     (again,) = bench.take(ef.Dispatch)[1:]
     assert again.chain.attempt == 1

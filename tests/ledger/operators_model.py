@@ -69,9 +69,9 @@ class OperatorsModel:
         """See Operators."""
         return self._end(request, _line(request, who, at_ms, result="withdrawn"))
 
-    def answer(self, request: Request, result: str, *, bridge: str, at_ms: int) -> bool:
+    def answer(self, request: Request, result: str, *, done: bool, bridge: str, at_ms: int) -> bool:
         """See Operators."""
-        return self._end(request, _line(request, bridge, at_ms, result=result))
+        return self._end(request, replace(_line(request, bridge, at_ms, result=result), done=done))
 
     def keep_pauses(self, number: int, pauses: tuple[Pause, ...]) -> bool:
         """See Operators."""

@@ -68,12 +68,13 @@ def test_a_request_stays_until_it_is_answered_once(both: tuple[Any, Any]) -> Non
     for operators in both:
         operators.ask(SKIP)
         assert operators.read().requests == (SKIP,)
-        assert operators.answer(SKIP, "record 17 is skipped", bridge="b1", at_ms=9)
-        assert not operators.answer(SKIP, "again", bridge="b2", at_ms=10)
+        assert operators.answer(SKIP, "record 17 is skipped", done=True, bridge="b1", at_ms=9)
+        assert not operators.answer(SKIP, "again", done=False, bridge="b2", at_ms=10)
         assert operators.read() == Instructions(2)
         asked, answered = operators.audit()
         assert (asked.who, asked.note, asked.result, asked.request) == ("bob", "known", "", "r1")
         assert (answered.who, answered.result, answered.offset) == ("b1", "record 17 is skipped", 17)
+        assert (asked.done, answered.done) == (False, True)
 
 
 def test_a_request_may_be_withdrawn_before_it_is_answered(both: tuple[Any, Any]) -> None:
@@ -81,7 +82,7 @@ def test_a_request_may_be_withdrawn_before_it_is_answered(both: tuple[Any, Any])
         operators.ask(SKIP)
         assert operators.withdraw(SKIP, who="ann", at_ms=9)
         assert not operators.withdraw(SKIP, who="ann", at_ms=9)
-        assert not operators.answer(SKIP, "too late", bridge="b1", at_ms=10)
+        assert not operators.answer(SKIP, "too late", done=True, bridge="b1", at_ms=10)
         assert operators.audit()[-1].result == "withdrawn"
 
 

@@ -99,7 +99,7 @@ class SimOperators:
 
     def answer(self, effect: ef.AnswerRequest, bridge: str) -> None:
         """A bridge has done what it was asked for."""
-        self.wanted.answer(effect.request, effect.result, bridge=bridge, at_ms=self._now_ms)
+        self.wanted.answer(effect.request, effect.result, done=effect.is_done, bridge=bridge, at_ms=self._now_ms)
 
     def keep(self, effect: ef.KeepPauses) -> None:
         """A bridge knows pauses that Redis has lost."""

@@ -20,25 +20,14 @@ _AT_ONCE = 100
 #: seconds between two looks
 _LOOK_EVERY_S = 0.1
 
-#: what an answer says when the lane was not, or need not be, tried again
-_NOT_TRIED = ("nothing to try again", "not tried again", "resume it first", "there is no lane", "withdrawn")
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request; `result` is None while there is no answer."""
+    """What became of a request; `result` is None while there is no answer, `is_done`: what was asked for is done."""
 
     request: Request
     result: str | None
-
-    @property
-    def is_done(self) -> bool:
-        """What was asked for is done."""
-        if self.result is None:
-            return False
-        if self.request.action == "skip":
-            return self.result.endswith(" is skipped")
-        return not any(words in self.result for words in _NOT_TRIED)
+    is_done: bool = False
 
 
 def ask(
@@ -80,7 +69,7 @@ def _answers(desk: Desk, left: dict[str, Request], deadline: float) -> Iterator[
     while True:
         for line in desk.operators.audit():
             if line.result and line.request in left:
-                yield Answer(left.pop(line.request), line.result)
+                yield Answer(left.pop(line.request), line.result, line.done)
         if not left or time.monotonic() >= deadline:
             return
         time.sleep(_LOOK_EVERY_S)
