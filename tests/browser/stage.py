@@ -36,14 +36,15 @@ bridge = Bridge(app, group_id={group!r})
 @app.task(base=BatchTask, name="orders.store")
 def store(batch: Batch) -> None: ...
 
-bridge.pipeline(["orders", "payments"], chain=store.s())
+bridge.pipeline({topics!r}, chain=store.s())
 """
 
 
 class Group:
     """The bridges of a group, played: they publish what they are given."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, *topics: str) -> None:
+        self.topics = topics or ("orders", "payments")
         self.url, self.name = url, name
         self.client: redis.Redis = connect(url)
         self.ledger = Ledger(self.client, name)
@@ -58,9 +59,9 @@ class Flower:
     """A running Flower of an app whose group is `group`: of a small one that `folder` then holds, or of `app`."""
 
     def __init__(self, group: Group, folder: Path, *options: str, app: str = "", **environ: str) -> None:
-        self.port = fresh_port()
+        self.port, self.folder = fresh_port(), folder
         if not app:
-            (folder / "shown.py").write_text(APP.format(url=group.url, group=group.name))
+            (folder / "shown.py").write_text(APP.format(url=group.url, group=group.name, topics=group.topics))
         foreign = ("CELERY_", "FLOWER_", "BRIDGE_")
         own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         self.log = folder / f"flower-{self.port}.log"
