@@ -47,8 +47,9 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         name, _, anchor = target.partition("#")
         other = page.parent / name if name else page
         assert other.exists(), target
-        headings = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
-        assert not anchor or anchor in map(_anchor, headings), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", other.read_text(), re.MULTILINE)
+            assert anchor in map(_anchor, headings), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
