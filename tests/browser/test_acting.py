@@ -62,6 +62,11 @@ def test_retry_is_pending_until_the_bridge_has_answered(group: Group, start: Sta
     group.operators.answer(request, "tried again", done=True, bridge="bridge-a", at_ms=request.at_ms + 5)
     expect(card).to_contain_text("bridge-a retry orders/7/0 at offset 4711: tried again")
     expect(card).not_to_contain_text("waiting for the bridge")
+    expect(card.locator("[data-answer=done]")).to_have_count(1)
+    card.get_by_role("button", name="Retry now").click()
+    (request,) = wait_until(lambda: group.operators.read().requests)
+    group.operators.answer(request, "it does not wait", done=False, bridge="bridge-a", at_ms=request.at_ms + 5)
+    expect(card.locator("[data-answer=refused]")).to_contain_text("it does not wait")
 
 
 def test_skipping_names_the_record_and_needs_its_offset_typed(group: Group, start: StartFlower, look: Look) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -110,6 +111,14 @@ def test_it_knows_the_lane_queues_and_shows_what_a_task_carries(start: StartFlow
 def test_it_listens_on_loopback_only(start: StartFlower) -> None:
     flower = start("lanebridge", "-A", "flowered", "flower")
     assert flower.listens_on == {"127.0.0.1"}
+
+
+def test_plain_flower_is_flower_as_ever(start: StartFlower) -> None:
+    flower = start("celery", "-A", "flowered", "flower", "--address=127.0.0.1")
+    assert ">Broker</a>" in flower.page("workers")
+    assert "Lanes" not in flower.page("workers")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        flower.page("lanes")
 
 
 def test_what_the_user_sets_wins(start: StartFlower) -> None:

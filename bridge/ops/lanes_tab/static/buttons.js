@@ -36,7 +36,7 @@ export function Asked({ store, row, limit }) {
 export function AuditLine({ line, isPending, now }) {
   const offset = line.offset >= 0 ? ` at offset ${line.offset}` : "";
   return html`
-    <li data-pending=${isPending}>
+    <li data-pending=${isPending} data-answer=${line.result ? (line.done ? "done" : "refused") : null}>
       <time>${clock(line.at_ms, now)}</time> <b>${line.who}</b>${" "}
       ${line.result ? `${line.action} ${line.target}${offset}: ${line.result}` : `${line.action} ${line.target}${offset}`}
       ${line.note && ` (${line.note})`}

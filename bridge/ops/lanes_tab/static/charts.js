@@ -59,7 +59,8 @@ function Chart({ chart, points }) {
     <figure class="lanes-chart">
       <figcaption><b>${chart.title}</b> <span class="lanes-muted">${chart.unit}</span>
         <span class="lanes-chart-now">${chart.lines.map(([label], index) => html`
-          <span key=${label} data-line=${chart.lines.length > 1 ? index + 1 : null} title=${label}>${values[index]}</span>`)}</span>
+          <span key=${label} data-line=${chart.lines.length > 1 ? index + 1 : null} >
+            ${chart.lines.length > 1 && html`<small>${label}</small>${" "}`}${values[index]}</span>`)}</span>
       </figcaption>
       <div ref=${box} role="img" aria-label=${`${chart.title}, ${chart.unit}: now ${now}`}></div>
     </figure>`;
