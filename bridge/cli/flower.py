@@ -70,6 +70,7 @@ def lanes_tab(context: click.Context, show_values: bool) -> Iterator[None]:
         yield
     finally:
         command.Flower = plain
+        letters.end()
 
 
 def _name_of_app(context: click.Context) -> str:

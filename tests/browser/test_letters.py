@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from bridge.devstack import KafkaServer, RedisServer
-from bridge.records import TopicPartition
+from bridge.records import KEY, VALUE, TopicPartition
 from tests.browser import scenes
 from tests.browser.conftest import Look, StartFlower
 from tests.browser.stage import SCRIPTS, Flower, Group
-from tests.kafka.letters import letter, row, writing
+from tests.kafka.letters import letter, records_of, row, writing
 
 MARKUP = "<img src=x onerror='window.ran = true'>"
 
@@ -40,9 +40,9 @@ def given_up(
     return group
 
 
-def kind(look: Look, flower: Flower, text: str) -> Locator:
+def kind(look: Look, flower: Flower, text: str, login: str = "") -> Locator:
     """The dead letters of this cause, read."""
-    page = look(flower)
+    page = look(flower, login=login)
     page.get_by_role("button", name="Read them").click()
     found = page.locator(".lanes-letter").filter(has_text=text)
     expect(found).to_be_visible(timeout=SOON_MS)
@@ -67,6 +67,30 @@ def test_causes_are_counted_and_the_command_shown_replays_them(
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("2 dead letters would be replayed:")
+
+
+def test_they_are_replayed_after_what_it_would_do_was_shown(
+    kafka: KafkaServer, given_up: Group, start: StartFlower, look: Look
+) -> None:
+    flower, topic = start(given_up, "--basic_auth=anna:secret", **environ(kafka)), given_up.topics[0]
+    found = kind(look, flower, "ValueError", login="anna:secret")
+    found.get_by_role("button", name="Replay …").click()
+    expect(found.locator("pre")).to_contain_text("2 dead letters would be replayed:", timeout=SOON_MS)
+    expect(found.locator("pre")).to_contain_text(f"to {topic}[0]")
+    assert not records_of(kafka.bootstrap_servers, topic)
+    found.get_by_role("button", name="Write them back").click()
+    expect(found.locator("pre")).to_contain_text("2 dead letters replayed:", timeout=SOON_MS)
+    assert [(found[KEY], found[VALUE]) for found in records_of(kafka.bootstrap_servers, topic)] == [
+        (b"key", b"value")
+    ] * 2
+    assert f"anna replayed {topic}.dlq: 2 dead letters replayed" in flower.log.read_text()
+
+
+def test_replaying_needs_what_acting_needs(kafka: KafkaServer, given_up: Group, start: StartFlower, look: Look) -> None:
+    flower = start(given_up, **environ(kafka))
+    assert flower.ask("/lanes/api/replay", b"{}", {"X-Lanebridge-Act": "1"})[0] == 401
+    expect(kind(look, flower, "ValueError").get_by_role("button", name="Replay …")).to_be_disabled()
+    assert not records_of(kafka.bootstrap_servers, given_up.topics[0])
 
 
 def test_a_preview_shows_headers_and_no_values(

@@ -30,17 +30,28 @@ def replay_all(context: click.Context, given: dict[str, Any]) -> Report:
     partitions = frozenset(given.pop("partitions"))
     wish = _take_wish(given)
     with cluster(context, topics, given) as found, StopAsked() as stopping:
-        chosen = _chosen(found, partitions)
-        producer = AcknowledgedProducer(found.settings)
-        work = Replay(found.settings, producer, _partitions_of(found), wish, stopping)
-        try:
-            for topic, tps in chosen.items():
-                if not work.report.was_stopped:
-                    _replay_topic(found, work, topic, tps, wish.dry_run)
-        finally:
-            producer.close(_CLOSE_TIMEOUT_S)
-            for line in describe(work.report, wish):
-                click.echo(line)
+        return replay_chosen(found, _chosen(found, partitions), wish, stopping, click.echo)
+
+
+def replay_chosen(
+    found: Cluster,
+    chosen: Mapping[str, tuple[TopicPartition, ...]],
+    wish: Wish,
+    stopping: Callable[[], bool],
+    say: Callable[[str], object],
+) -> Report:
+    """Replay what `wish` chooses of these partitions by topic, until `stopping` says so, and `say` what was done, line
+    by line, also when it fails. Raises what the parts raise."""
+    producer = AcknowledgedProducer(found.settings)
+    work = Replay(found.settings, producer, _partitions_of(found), wish, stopping)
+    try:
+        for topic, tps in chosen.items():
+            if not work.report.was_stopped:
+                _replay_topic(found, work, topic, tps, wish.dry_run)
+    finally:
+        producer.close(_CLOSE_TIMEOUT_S)
+        for line in describe(work.report, wish):
+            say(line)
     return work.report
 
 

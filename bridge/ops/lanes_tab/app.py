@@ -94,5 +94,6 @@ def _routes(tab: Tab) -> list[Any]:
         (f"{base}/api/letters", handlers.LetterKinds, given),
         (f"{base}/api/letter", handlers.LetterPreview, given),
         (f"{base}/api/act", handlers.Actions, given),
+        (f"{base}/api/replay", handlers.Replays, given),
         (f"{base}/static/(.*)", handlers.Files, {"path": str(HERE / "static")}),
     ]

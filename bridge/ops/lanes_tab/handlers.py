@@ -6,11 +6,12 @@ All derive from Flower's own handler, so that its login, prefix and read-only mo
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import redis
@@ -22,13 +23,17 @@ from bridge.errors import LanebridgeError
 from bridge.ledger.operators import Operators
 from bridge.ops.lanes_tab.acting import Act, Done, Refused, perform
 from bridge.ops.lanes_tab.feed import Feed
-from bridge.ops.lanes_tab.letters import Letters
+from bridge.ops.lanes_tab.letters import Letters, ReplayWish
 from bridge.ops.lanes_tab.rows import Row
 from bridge.ops.lanes_tab.security import HEADERS, has_login, why_foreign, why_nobody_may_act
 from bridge.ops.lanes_tab.series import STEP_S
 from bridge.ops.lanes_tab.timeline import ChainEvents, timeline
 from bridge.ops.state import Lane
 from bridge.records import TopicPartition
+
+logger = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +182,8 @@ class LetterPreview(TabHandler):
             self.answer({"error": str(error)}, 503)
 
 
-class Actions(TabHandler):
-    """What the buttons send."""
+class ActingHandler(TabHandler):
+    """What changes something."""
 
     def prepare(self) -> None:
         """Before anything is read: may anybody act, and does our page ask?"""
@@ -188,14 +193,31 @@ class Actions(TabHandler):
         if why := why_foreign(self.request.headers, self.request.host, logged_in=logged_in):
             raise HTTPError(403, why)
 
-    async def post(self) -> None:
-        """Do it, in the name of who is logged in."""
+    def asked(self, kind: type[Asked]) -> Asked:
+        """What somebody who is logged in has sent. Raises HTTPError."""
         if not self.current_user:
             raise HTTPError(401, "log in first")
         try:
-            act = msgspec.json.decode(self.request.body, type=Act)
+            return msgspec.json.decode(self.request.body, type=kind)
         except msgspec.DecodeError as error:
             raise HTTPError(400, str(error)) from None
+
+    def who(self) -> str:
+        """A name for the audit list: of the login, else the address."""
+        if isinstance(self.current_user, str):
+            return self.current_user
+        if self.application.options.basic_auth:
+            given = self.request.headers["Authorization"].split()[1]
+            return b64decode(given).decode().partition(":")[0]
+        return f"somebody at {self.request.remote_ip}"
+
+
+class Actions(ActingHandler):
+    """What the buttons of lanes send."""
+
+    async def post(self) -> None:
+        """Do it, in the name of who is logged in."""
+        act = self.asked(Act)
         try:
             self.answer(await self.off_loop(self._perform, act))
         except Refused as error:
@@ -205,16 +227,21 @@ class Actions(TabHandler):
 
     def _perform(self, act: Act) -> Done:
         now_ms = int(time.time() * 1000)
-        return perform(self.tab.operators, self.tab.feed.reading, act, who=self._who(), at_ms=now_ms)
+        return perform(self.tab.operators, self.tab.feed.reading, act, who=self.who(), at_ms=now_ms)
 
-    def _who(self) -> str:
-        """A name for the audit list: of the login, else the address."""
-        if isinstance(self.current_user, str):
-            return self.current_user
-        if self.application.options.basic_auth:
-            given = self.request.headers["Authorization"].split()[1]
-            return b64decode(given).decode().partition(":")[0]
-        return f"somebody at {self.request.remote_ip}"
+
+class Replays(ActingHandler):
+    """Dead letters go back."""
+
+    async def post(self) -> None:
+        """Do it, or say what it would do; the log names who did."""
+        wish = self.asked(ReplayWish)
+        who = self.who()
+        done = await self.off_loop(self.tab.letters.replay, wish)
+        if not wish.dry_run:
+            said = " ".join((*done.lines, done.problem)).strip()
+            logger.warning("%s replayed %s: %s", who, wish.topic, said, extra={"action": "replay"})
+        self.answer(done)
 
 
 class Files(StaticFileHandler):

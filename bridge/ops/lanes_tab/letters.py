@@ -35,6 +35,23 @@ class Letter(msgspec.Struct, frozen=True):
     value: str | None
 
 
+class ReplayWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which cause is meant, as LetterKind names it; with `dry_run` nothing is written."""
+
+    topic: str
+    source: str
+    disposition: str
+    exception: str
+    dry_run: bool
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What was done, a line each, and why it did not go on ("" it is done)."""
+
+    lines: tuple[str, ...]
+    problem: str = ""
+
+
 class Letters(Protocol):
     """Reads the dead letter topics of the app's pipelines. Blocks. Raises LanebridgeError with a sentence."""
 
@@ -43,3 +60,6 @@ class Letters(Protocol):
 
     def show(self, topic: str, partition: int, offset: int, *, with_values: bool) -> Letter:
         """One of them, by its own place."""
+
+    def replay(self, wish: ReplayWish) -> Replayed:
+        """Write the dead letters of one cause back to where their records were; raises nothing of that."""

@@ -2,10 +2,10 @@
 
 import { html, useState } from "./vendor/htm-preact.js";
 import { Copy } from "./buttons.js";
-import { ask } from "./store.js";
+import { act, ask } from "./store.js";
 import { count, span } from "./format.js";
 
-export function Letters({ path, now, showValues }) {
+export function Letters({ path, now, showValues, canAct }) {
   const [found, setFound] = useState(null);
   const [isReading, setReading] = useState(false);
   const read = async () => {
@@ -26,12 +26,12 @@ export function Letters({ path, now, showValues }) {
         ${found && found.kinds && !found.kinds.length && html`<p class="lanes-muted">There are none.</p>`}
         ${found && found.kinds && found.kinds.map((kind) => html`
           <${Kind} key=${`${kind.topic} ${kind.source} ${kind.disposition} ${kind.exception}`} kind=${kind} path=${path}
-            now=${now} showValues=${showValues} />`)}
+            now=${now} showValues=${showValues} canAct=${canAct} />`)}
       </div>
     </section>`;
 }
 
-function Kind({ kind, path, now, showValues }) {
+function Kind({ kind, path, now, showValues, canAct }) {
   const [letter, setLetter] = useState(null);
   const show = async () => {
     const place = { topic: kind.topic, partition: kind.newest_partition, offset: kind.newest_offset };
@@ -43,13 +43,40 @@ function Kind({ kind, path, now, showValues }) {
       <h3>${count(kind.count)} × ${kind.disposition || "not written by a bridge"} ${kind.exception && html`<code>${kind.exception}</code>`}</h3>
       <p>${kind.source || "?"} → ${kind.topic}; oldest ${age(kind.oldest_ms)}, newest ${age(kind.newest_ms)}${
         kind.replayed ? `; ${count(kind.replayed)} replayed already` : ""}${kind.stubs ? `; ${count(kind.stubs)} stubs` : ""}</p>
-      <p class="lanes-replay">Replay, when the cause is repaired (without <code>--dry-run</code> it writes):
-        <${Copy} text=${kind.command} /></p>
+      <p class="lanes-replay">To replay them when the cause is repaired, here or by the command (without
+        <code>--dry-run</code> it writes): <${Copy} text=${kind.command} /></p>
+      ${kind.source && html`<${Replay} kind=${kind} path=${path} canAct=${canAct} />`}
       <button type="button" class="btn btn-sm btn-outline-secondary" aria-expanded=${letter !== null} onClick=${show}>
         ${letter ? "Hide" : "Show the newest"}</button>
       ${letter && letter.error && html`<p class="lanes-warning" role="alert">${letter.error}</p>`}
       ${letter && letter.headers && html`<${Preview} letter=${letter} showValues=${showValues} />`}
     </article>`;
+}
+
+// First what it would do, then, asked once more, done.
+function Replay({ kind, path, canAct }) {
+  const [answer, setAnswer] = useState(null);
+  const [step, setStep] = useState("idle");
+  const { topic, source, disposition, exception } = kind;
+  const run = async (dryRun) => {
+    setStep("running");
+    setAnswer(await act(path, { topic, source, disposition, exception, dry_run: dryRun }, "replay"));
+    setStep(dryRun ? "tried" : "done");
+  };
+  const problem = answer && (answer.error || answer.problem);
+  return html`
+    <div class="lanes-replay-run" aria-live="polite">
+      ${answer && answer.lines && html`<pre tabindex="0">${answer.lines.join("\n")}</pre>`}
+      ${problem && html`<p class="lanes-warning" role="alert">${problem}</p>`}
+      <div class="lanes-buttons">
+        ${step === "tried" && !problem
+          ? html`<button type="button" class="btn btn-sm btn-primary" onClick=${() => run(false)}>Write them back</button>
+            <button type="button" class="btn btn-sm btn-outline-secondary" onClick=${() => { setStep("idle"); setAnswer(null); }}>
+              Cancel</button>`
+          : html`<button type="button" class="btn btn-sm btn-outline-secondary" disabled=${!canAct || step === "running"}
+            onClick=${() => run(true)}>${step === "running" ? "Replaying …" : "Replay …"}</button>`}
+      </div>
+    </div>`;
 }
 
 function Preview({ letter, showValues }) {

@@ -71,7 +71,8 @@ function App({ store }) {
       <${Rebalances} bridges=${tick.bridges} now=${store.now()} />
     </div>
     <${Totals} bridges=${tick.bridges} />
-    <${Letters} path=${path} now=${store.now()} showValues=${Boolean(showValues)} />
+    <${Letters} path=${path} now=${store.now()} showValues=${Boolean(showValues)}
+      canAct=${!whyNotAct} />
     ${open && html`<${Detail} ...${shared} lane=${open} onClose=${() => onOpen("")} taskPath=${taskPath} />`}
     ${wish && html`<${Confirm} path=${path} wish=${wish} onClose=${onDone} />`}
     <div class="lanes-notice" role="status" aria-live="polite">

@@ -90,7 +90,7 @@ export async function ask(url, options) {
   }
 }
 
-export function act(path, body) {
+export function act(path, body, what = "act") {
   const headers = { "Content-Type": "application/json", "X-Lanebridge-Act": "1" };
-  return ask(`${path}/api/act`, { method: "POST", headers, body: JSON.stringify(body) });
+  return ask(`${path}/api/${what}`, { method: "POST", headers, body: JSON.stringify(body) });
 }
