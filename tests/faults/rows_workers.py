@@ -145,7 +145,7 @@ FILES = Limit("ulimit -n {}", "Too many open files")
 #: room for some threads only, 1 GB each. librdkafka ends with an assertion, or worse, when it gets none
 THREADS = Limit(
     "ulimit -s 1000000 && ulimit -v {}000000",
-    r"can't start new thread|(Una|una|Failed to|failed to).{0,20}thread",
+    r"can't start new thread|([Uu]nable|[Ff]ailed) to create \w+ thread",
     (-signal.SIGABRT, -signal.SIGSEGV),
 )
 
