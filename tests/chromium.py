@@ -11,7 +11,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 PROGRAM = next(filter(None, map(shutil.which, _NAMES)), "")
 
 #: why tests in a browser are left out; empty where they run
-WHY_NOT = "" if PROGRAM else "no Chromium is on PATH (Debian: apt-get install --no-install-recommends chromium)"
+WHY_NOT = "" if PROGRAM else "there is no Chromium on PATH (Debian: apt-get install --no-install-recommends chromium)"
 
 #: CI leaves nothing out
 MUST_BE_THERE = bool(os.environ.get("CI"))

@@ -12,7 +12,7 @@ from celery import _state
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bridge.devstack import KafkaServer, RedisServer
-from tests import promtool, redis62
+from tests import chromium, promtool, redis62
 from tests.waiting import wait_until
 
 #: who may log in at the broker's SASL listener
@@ -22,6 +22,7 @@ SASL_USERS = {"alice": "right"}
 LEFT_OUT = {
     "the ledger's tests on Redis 6.2": redis62.WHY_NOT,
     "what promtool says of metrics and alert rules": promtool.WHY_NOT,
+    "the Lanes tab in a browser": chromium.WHY_NOT,
 }
 
 _serial = itertools.count(1)
