@@ -80,7 +80,7 @@ def bridge_stop_slow(stage: Stage) -> None:
     "bridge-stop-stuck",
     Setup(
         env={**SLOWER, "BRIDGE_SHUTDOWN_TIMEOUT": "1"},
-        records=960,
+        records=2_400,  # five batches of 8 s in each partition: something is left for the second time
         pool="threads",
         concurrency=6,
         begins_when=12,

@@ -56,7 +56,7 @@ class Children:
         """One cell in a process of its own; what it printed."""
         cell, seed = run
         command = [sys.executable, "-m", "tests.faults", "--cell", cell, "--seed", str(seed)]
-        command += ["--results", str(kept.directory.parent)]
+        command += ["--results", str(kept.directory)]
         with self._lock:
             child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             self._running.add(child)

@@ -12,6 +12,7 @@ from statistics import median
 from bridge.devstack.jars import pinned_jars
 from tests.faults.matrix import ROWS
 from tests.faults.results import Kept, Result
+from tests.faults.results import version as code
 
 
 def page(kept: Kept, seeds: Sequence[int]) -> str:
@@ -24,7 +25,7 @@ def page(kept: Kept, seeds: Sequence[int]) -> str:
 
 Real parts on one machine with {cores} cores: Apache Kafka {kafka}, Valkey, bridges, Celery workers (prefork), each a
 process; what is done to them, and what came of it. {count} runs, {datetime.now(UTC):%Y-%m-%d}; Python
-{platform.python_version()}, {versions}; code {kept.directory.name}.
+{platform.python_version()}, {versions}; code {code()}.
 
 `./run faults --matrix --seeds {len(seeds)}` runs all of it and goes on where it was stopped; `./run faults --table`
 prints this page; `./run faults --cell matrix-01-bridge-kill --seed 7` is one row with other draws.
