@@ -34,7 +34,6 @@ export class Store {
       // a refused stream (login expired) is given up by the browser: ask again ourselves
       if (this.events.readyState === EventSource.CLOSED) setTimeout(() => this.connect(), AGAIN_AFTER_MS);
     };
-    this.loadHour();
   }
 
   async loadHour() {
@@ -49,7 +48,11 @@ export class Store {
     this.heardAt = Date.now();
     this.offset = tick.now_ms - this.heardAt;
     this.silent = "";
-    if (tick.full) this.rows = new Map();
+    if (tick.full) {
+      // the beginning, or ticks were missed: their points too
+      this.rows = new Map();
+      this.loadHour();
+    }
     for (const key of tick.gone) this.rows.delete(key);
     for (const row of tick.rows) this.rows.set(row.key, row);
     if (tick.point) this.points = [...this.points, tick.point].slice(-720);
