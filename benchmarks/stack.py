@@ -1,4 +1,4 @@
-"""Servers, a topic full of records, and processes that run as users start them, for one measurement."""
+"""Servers, a topic full of records, and processes that run as users start them, for one benchmark."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ from bridge.devstack.ports import fresh_port
 
 ROOT = Path(__file__).parents[1]
 TOPIC = "measured"
+APP = "benchmarks.app"
 
-_FINISHED = "lanebridge_records_finished_total"
+_FINISHED = "lanebridge_records_finished_total{"
+#: seconds for which a process may take to end
+_END_S = 20.0
 
 
 class Stack:
     """`with Stack(500) as stack:`; everything that it has started is gone behind the block."""
 
-    def __init__(self, partitions: int, *, batch_size: int = 100) -> None:
+    def __init__(self, partitions: int) -> None:
         self.partitions = partitions
-        self._stack = ExitStack()
-        self._env = {**os.environ, "MEASURED_BATCH": str(batch_size)}
         self.http, self.flower = fresh_port(), fresh_port()
+        self.kafka, self.redis = KafkaServer(), RedisServer()
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        kafka = self._stack.enter_context(KafkaServer())
-        redis = self._stack.enter_context(RedisServer())
-        self._servers = kafka.bootstrap_servers
+        self._stack.enter_context(self.kafka)
+        self._stack.enter_context(self.redis)
         scripts = str(Path(sys.executable).parent)
-        self._env.update(
-            PATH=f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
-            CELERY_BROKER_URL=redis.url,
-            BRIDGE_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
-            BRIDGE_HTTP=f"127.0.0.1:{self.http}",
-        )
-        admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+        self._env = {
+            **os.environ,
+            "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
+            "CELERY_BROKER_URL": self.redis.url,
+            "BRIDGE_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "BRIDGE_HTTP": f"127.0.0.1:{self.http}",
+        }
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
         admin.create_topics([NewTopic(TOPIC, self.partitions, 1)])[TOPIC].result(60)
         return self
 
@@ -56,49 +59,62 @@ class Stack:
 
     def produce(self, records: int, size: int = 100) -> None:
         """So many records of `size` bytes, dealt over the partitions."""
-        producer = Producer({"bootstrap.servers": self._servers, "linger.ms": 50, "log_level": 0})
+        producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "linger.ms": 50, "log_level": 0})
         value = b"x" * size
         for number in range(records):
-            while True:
-                try:
-                    producer.produce(TOPIC, value, partition=number % self.partitions)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
+            while not _is_queued(producer, value, number % self.partitions):
+                producer.poll(0.1)
         producer.flush()
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """A process of the app; ends with the block."""
-        process = subprocess.Popen(
-            command, env=self._env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._stack.callback(_end, process)
+    def start(self, *command: str, **env: str) -> subprocess.Popen[bytes]:
+        """A process of the app; ends with the block at the latest."""
+        given = {"env": {**self._env, **env}, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process: subprocess.Popen[bytes] = subprocess.Popen(command, **given)  # type: ignore[call-overload]
+        self._stack.callback(end, process)
         return process
+
+    def start_workers(self, **env: str) -> list[subprocess.Popen[bytes]]:
+        """Two, pool solo, each with every other lane queue, without events."""
+        started = []
+        for name, first in (("even", 0), ("odd", 1)):
+            lanes = ",".join(f"lane-{number}" for number in range(first, 16, 2))
+            worker = ("celery", "-A", APP, "bridge", "worker", "-n", f"{name}@%h", "-P", "solo", "-Q", lanes)
+            started.append(self.start(*worker, **env))
+        return started
 
     def finished(self) -> float:
         """How many records are finished, as the bridge says."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{_FINISHED}{{"))
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(_FINISHED))
 
-    def await_finished(self, records: float, timeout: float = 120.0) -> None:
-        """Until so many records are finished. Raises TimeoutError."""
+    def await_finished(self, records: float, timeout: float = 120.0) -> float:
+        """Until so many records are finished; how many are then. Raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
-                if self.finished() >= records:
-                    return
+                if (found := self.finished()) >= records:
+                    return found
             except OSError:
                 pass  # it has not begun to serve
-            time.sleep(0.2)
+            time.sleep(0.1)
         raise TimeoutError(f"{records:g} records were not finished within {timeout:g} s")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _is_queued(producer: Producer, value: bytes, partition: int) -> bool:
+    try:
+        producer.produce(TOPIC, value, partition=partition)
+    except BufferError:
+        return False
+    return True
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, also to a process that stands still."""
     process.send_signal(signal.SIGCONT)
     process.terminate()
     try:
-        process.wait(15)
+        process.wait(_END_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,6 +1,6 @@
 """What the Lanes tab costs the bridge: throughput with Flower and some viewers, and without, window by window in turn.
 
-Run: python -m benchmarks.viewers
+Run: ./run bench viewers
 """
 
 from __future__ import annotations
@@ -16,28 +16,25 @@ from statistics import median
 
 import click
 
-from benchmarks.stack import Stack
+from benchmarks.stack import APP, Stack
 
 
-@click.command()
+@click.command("viewers")
 @click.option("--partitions", default=500, show_default=True)
 @click.option("--viewers", default=5, show_default=True, help="Pages that are open.")
 @click.option("--windows", default=5, show_default=True, help="Measured with viewers, and as many without.")
 @click.option("--seconds", default=5.0, show_default=True, help="Length of a window.")
 @click.option("--events", is_flag=True, help="Let Flower ask the workers for task events, which cost by themselves.")
 @click.option("--records", default=4_000_000, show_default=True, help="The backlog that is worked off.")
-def main(partitions: int, viewers: int, windows: int, seconds: float, events: bool, records: int) -> None:
+def viewers_cost(partitions: int, viewers: int, windows: int, seconds: float, events: bool, records: int) -> None:
     """Print the throughput with viewers as a share of that without, from pairs of windows in one run."""
     with Stack(partitions) as stack:
         click.echo(f"{records:,} records into {partitions} partitions ...")
         stack.produce(records)
-        for name, queues in (("even", range(0, 16, 2)), ("odd", range(1, 16, 2))):
-            lanes = ",".join(f"lane-{number}" for number in queues)
-            app = ("celery", "-A", "benchmarks.app", "bridge")
-            stack.start(*app, "worker", "-n", f"{name}@%h", "-P", "solo", "-Q", lanes)
-        stack.start("lanebridge", "-A", "benchmarks.app", "run")
+        stack.start_workers()
+        stack.start("lanebridge", "-A", APP, "run")
         options = () if events else ("--enable-events=False",)
-        flower = stack.start("lanebridge", "-A", "benchmarks.app", "flower", f"--port={stack.flower}", *options)
+        flower = stack.start("lanebridge", "-A", APP, "flower", f"--port={stack.flower}", *options)
         stack.await_finished(records * 0.05)
         ratios = []
         for number in range(windows):
@@ -80,7 +77,3 @@ def _watching(stack: Stack, viewers: int) -> Iterator[None]:
         thread.join(10)
     if not all(seen):
         raise RuntimeError(f"a viewer saw nothing: {seen} bytes")
-
-
-if __name__ == "__main__":
-    main()
