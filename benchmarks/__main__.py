@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from benchmarks.page import page_cost
 from benchmarks.throughput import throughput
 from benchmarks.viewers import viewers_cost
 
@@ -14,6 +15,7 @@ def bench() -> None:
 
 
 bench.add_command(throughput)
+bench.add_command(page_cost)
 bench.add_command(viewers_cost)
 
 if __name__ == "__main__":
