@@ -101,12 +101,13 @@ class BadStage(Stage):
 
     def check_neighbours(self) -> None:
         """While a bad record was dealt with, from its first run to its dead letter, every other lane has moved, unless
-        it had nothing left."""
+        it had nothing left, or a bad record of its own."""
         runs = self.rig.runs()
+        sick = {place[:2] for place in self.places()}
         given_up = {each.place: monotonic(each.at_ms) for each in self.rig.letters.read()}
         for place in self.places():
             own = next(run for run in runs if run.tp == place[:2] and place[2] in run.offsets)
-            later = [run for run in runs if run.stream != own.stream and run.ended and run.ended > own.begin]
+            later = [run for run in runs if run.tp not in sick and run.ended and run.ended > own.begin]
             moved = {run.stream for run in later if (run.ended or 0.0) < given_up[place]}
             if still := {run.stream for run in later} - moved:
                 self.violations.append(f"R9 progress: {len(still)} lanes stood still while {place} was dealt with")

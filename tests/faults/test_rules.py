@@ -145,6 +145,10 @@ GOOD_ONES: Mapping[str, tuple[History, Claims]] = {
         with_faults(with_runs(GOOD, a_run(C, 7.6, chain="c")), RedisLost(7.5, STAGE, rolled_back=True)),
         CLAIMS,
     ),
+    "behind a chain that an old state of Redis shows, what was finished since does not run again": (
+        with_faults(with_runs(GOOD, a_run(A, 5.0, chain="a")), RedisLost(4.7, STAGE, rolled_back=True)),
+        CLAIMS,
+    ),
     "a later link of a chain that an old state of Redis shows": (
         with_faults(
             with_runs(TWO_LINKS, replace(a_run(B, 6.52, chain="b", link="link2"), end=6.55)),
