@@ -133,12 +133,13 @@ CELERY_ABORTS = "Too many open files. Aborting..."
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A shell command with a number to fill in; what a log must say when that was not enough, and with which codes
-    processes may end without a word."""
+    """A shell command with a number to fill in; what a log must say when that was not enough, with which codes
+    processes may end without a word, and whether they may hang without one."""
 
     command: str
     why: str
     crashes: Collection[int] = ()
+    may_hang: bool = False
 
 
 FILES = Limit("ulimit -n {}", "Too many open files")
@@ -147,6 +148,7 @@ THREADS = Limit(
     "ulimit -s 1000000 && ulimit -v {}000000",
     r"can't start new thread|([Uu]nable|[Ff]ailed) to create \w+ thread",
     (-signal.SIGABRT, -signal.SIGSEGV),
+    may_hang=True,
 )
 
 
@@ -183,14 +185,15 @@ def _limit(stage: Stage, limit: Limit, number: int) -> None:
 
 
 def _becomes(process: Process, limit: Limit, patient: float = 0.0) -> str:
-    """It has ended; or it works: has taken a partition, or serves lanes; or, after the time `patient`, it waits and has
-    said why; "" none of these yet."""
+    """It has ended; or it works: has taken a partition, or serves lanes; or, after the time `patient`, it waits, and
+    has said why if it must; "" none of these yet."""
     said = process.log.read_text(errors="replace")
     if process.exit_code is not None:
         return f"ends with {process.exit_code}"
     if "starts at" in said or "serves lanes" in said:
         return "works"
-    return "waits" if time.monotonic() > patient and re.search(limit.why, said) else ""
+    is_told = limit.may_hang or re.search(limit.why, said)
+    return "waits" if time.monotonic() > patient and is_told else ""
 
 
 def _judge_limited(stage: Stage, process: Process, limit: Limit, limits: str) -> None:
