@@ -85,7 +85,9 @@ def offsets_deleted(stage: Stage) -> None:
 
 
 def _stop(stage: Stage) -> None:
-    """The bridges end in order, and what they have left in flight as well."""
+    """When something of every partition is committed, the bridges end in order, and what they have left in flight as
+    well."""
+    stage.rig.until(lambda: min(stage.rig.committed().values()) > 0, 60, "commits in every partition", step=0.3)
     for name in list(stage.bridges):
         stage.terminate(name)
     lines = -1
