@@ -21,7 +21,7 @@ STORM, LONGEST_PAUSE, WINDOW = 20.0, 0.5, 10.0
 
 
 def _storm(stage: Stage) -> None:
-    endings: list[Ending] = []
+    endings: dict[str, Ending] = {}
     changes, begin = 0, time.monotonic()
     with stage.fault("rebalance storm"):
         while time.monotonic() < begin + STORM:
@@ -29,10 +29,10 @@ def _storm(stage: Stage) -> None:
             stage.wait(0.0, LONGEST_PAUSE)
             _await_exits(stage, endings, only_ended=True)
         end = time.monotonic()
+        _await_exits(stage, endings, only_ended=False)
         for name in NAMES:
             if name not in stage.bridges:
                 stage.start_bridge(name)
-        _await_exits(stage, endings, only_ended=False)
     stage.await_progress("all partitions go on", timeout=60)
     ended = sorted(run.end for run in stage.rig.runs() if run.end is not None and begin <= run.end < end)
     silence = max(after - before for before, after in pairwise([begin, *ended, end]))
@@ -45,17 +45,19 @@ def _storm(stage: Stage) -> None:
         stage.violations.append(f"R9 liveness: no link ended for {silence:.1f} s in the storm")
 
 
-def _await_exits(stage: Stage, endings: list[Ending], *, only_ended: bool) -> None:
-    for ending in list(endings):
+def _await_exits(stage: Stage, endings: dict[str, Ending], *, only_ended: bool) -> None:
+    for name, ending in list(endings.items()):
         if ending.process.exit_code is not None or not only_ended:
-            endings.remove(ending)
+            del endings[name]
             stage.await_exit(ending)
 
 
-def _toggle(stage: Stage, endings: list[Ending]) -> bool:
+def _toggle(stage: Stage, endings: dict[str, Ending]) -> bool:
     """Start or end one of the bridges; whether that was done: one that has not joined the group yet goes on, and so
     does the only one that has: how long a process takes to start is not what the storm is about."""
     name = stage.roll.choice(NAMES)
+    if name in endings:
+        return False  # its place is not free yet
     if name not in stage.bridges:
         stage.start_bridge(name)
         return True
@@ -65,7 +67,7 @@ def _toggle(stage: Stage, endings: list[Ending]) -> bool:
     if stage.roll.random() < 0.5:
         stage.kill(name)
     else:
-        endings.append(stage.ask_to_end(name, signal.SIGTERM))
+        endings[name] = stage.ask_to_end(name, signal.SIGTERM)
     return True
 
 
