@@ -101,7 +101,7 @@ def test_a_failure_at_the_first_record_is_shown_by_celery_and_ends_the_chain(ser
     assert (error["status"], error["result"]["exc_type"]) == ("FAILURE", "ValueError")
     assert "in parse" in error["traceback"]
     assert error["worker"] == serving.id
-    assert bridge.error_of(sent, 2)["status"] == "FAILURE"
+    assert bridge.stored_error(sent, 2)["status"] == "FAILURE"
     assert 0 < int(bridge.client.ttl(f"celery-task-meta-{link_id(sent.chain, 1)}")) <= TOLD_EXPIRES
     assert not entries(bridge, sent, "store")
 
