@@ -25,7 +25,7 @@ from benchmarks.stack import APP, Stack
 @click.option("--windows", default=5, show_default=True, help="Measured with viewers, and as many without.")
 @click.option("--seconds", default=5.0, show_default=True, help="Length of a window.")
 @click.option("--events", is_flag=True, help="Let Flower ask the workers for task events, which cost by themselves.")
-@click.option("--records", default=4_000_000, show_default=True, help="The backlog that is worked off.")
+@click.option("--records", default=6_000_000, show_default=True, help="The backlog that is worked off.")
 def viewers_cost(partitions: int, viewers: int, windows: int, seconds: float, events: bool, records: int) -> None:
     """Print the throughput with viewers as a share of that without, from pairs of windows in one run."""
     with Stack(partitions) as stack:
