@@ -232,7 +232,7 @@ def test_kept_it_shows_every_link_in_flower_agrees_with_the_stock_tool_and_takes
     demo.await_output("until Ctrl-C")
     batches = demo.batches()
     flower = _address(demo, "Flower")
-    links = wait_until(lambda: _finished_links(flower, 2 * len(batches)), what="the last events in Flower")
+    links = wait_until(lambda: _finished_links(flower, 2 * len(batches)), 90.0, "the last events in Flower")
     workers = {number: row[6] for number, row in demo.rows().items()}
     chains: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for link in links:
