@@ -28,7 +28,7 @@ def test_it_is_a_tab_on_every_page(
     for name in ("Workers", "Tasks", "Broker", "Lanes"):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page).to_have_url(re.compile(rf"/{name.lower()}$"))
-        assert tabs.all_inner_texts() == ["Workers", "Tasks", "Broker", "Lanes"]
+        expect(tabs).to_have_text(["Workers", "Tasks", "Broker", "Lanes"])
     expect(page.get_by_role("heading", level=1)).to_have_text("1 lane stands still: 1 stopped")
     expect(page.get_by_role("link", name="Lanes", exact=True)).to_have_attribute("aria-current", "page")
 
