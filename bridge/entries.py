@@ -139,13 +139,24 @@ class Decided(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class BatchHeader:
+    """One batch of a chain: its range (offsets), how many records are left of it, what closed it."""
+
+    first: int
+    last: int
+    count: int
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a chain reports: everything below `next_offset` and not in `rejected` is finished.
 
     `ok`: next_offset is past the range. `partial`: records were rejected, or a record failed behind finished ones.
     `failed`: nothing finished. `delay` (seconds) is the wait that the task asked for with `self.retry()`.
     The chain of an `on_failed` task reports the outcome that it was asked about, with what it `decided` for each record
-    at stake; `hook_error` says why it could not ("" it could).
+    at stake; `hook_error` says why it could not ("" it could). `took_s`: seconds that the chain's slowest link ran, 0
+    unknown; a measurement, two outcomes may differ in it.
     """
 
     kind: OutcomeKind
@@ -155,6 +166,7 @@ class Outcome:
     delay: float | None = None
     decided: tuple[Decided, ...] = ()
     hook_error: str = ""
+    took_s: float = field(default=0.0, compare=False)
 
     @property
     def at_stake(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import msgspec
 
-from bridge.entries import FORMAT, Failure, Outcome, Rejection
+from bridge.entries import FORMAT, BatchHeader, Failure, Outcome, Rejection
 from bridge.ledger import columns
 from bridge.ledger.columns import Shape
 from bridge.ledger.data import decode_data, encode_data
@@ -24,16 +24,6 @@ from bridge.records import Headers, Record, Row
 
 _PREFIX = struct.Struct("<2sBI")
 _MAGIC = b"LB"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchHeader:
-    """One batch of the chain: its range (offsets), how many records are left of it, what closed it."""
-
-    first: int
-    last: int
-    count: int
-    trigger: str
 
 
 @dataclass(frozen=True, slots=True)

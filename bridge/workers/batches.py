@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bridge.entries import Rejection
-from bridge.ledger.payload import BatchHeader, Payload
+from bridge.entries import BatchHeader, Rejection
+from bridge.ledger.payload import Payload
 from bridge.records import Batch, Failed, Record
 from bridge.workers.describe import message_of
 from bridge.workers.errors import RecordFailed, ends_the_process

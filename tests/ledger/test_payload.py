@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.entries import Failure, Outcome, Rejection
+from bridge.entries import BatchHeader, Failure, Outcome, Rejection
 from bridge.ledger.formats import LedgerError, UnknownFormat
-from bridge.ledger.payload import BatchHeader, Carried, PayloadHeader, decode, encode
+from bridge.ledger.payload import Carried, PayloadHeader, decode, encode
 from bridge.records import Record, Row
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -8,11 +8,11 @@ from typing import Any
 import redis
 from celery import Celery
 
-from bridge.entries import Heartbeat, Outcome
+from bridge.entries import BatchHeader, Heartbeat, Outcome
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import ClaimAnswer
 from bridge.ledger.notices import ErrorNotice
-from bridge.ledger.payload import BatchHeader, Carried, Payload, PayloadHeader, decode, encode
+from bridge.ledger.payload import Carried, Payload, PayloadHeader, decode, encode
 from bridge.records import Decode, Retry, Row, TopicPartition
 from bridge.workers.installed import WorkerSettings
 from bridge.workers.rules import TopicRules

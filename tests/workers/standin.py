@@ -8,12 +8,12 @@ from typing import Any
 
 from celery import Celery
 
-from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, link_id
+from bridge.entries import NOTHING_SEEN, BatchHeader, Counters, LaneEntry, Outcome, link_id
 from bridge.ledger.connect import connect
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import DispatchCommand, Ledger
 from bridge.ledger.notices import ErrorNotice, error_channel, read_error
-from bridge.ledger.payload import BatchHeader, PayloadHeader, encode
+from bridge.ledger.payload import PayloadHeader, encode
 from bridge.records import Row, TopicPartition
 from tests.waiting import wait_until
 

@@ -15,8 +15,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from confluent_kafka.serialization import Deserializer, MessageField, SerializationContext, SerializationError
 
 from bridge import Bridge
-from bridge.entries import Rejection
-from bridge.ledger.payload import BatchHeader
+from bridge.entries import BatchHeader, Rejection
 from bridge.records import Batch, Record, Retry, Row
 from bridge.workers.errors import ClaimRefused
 from bridge.workers.installed import settings_of

@@ -12,10 +12,10 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
-from bridge.entries import FORMAT, Failure
+from bridge.entries import FORMAT, BatchHeader, Failure
 from bridge.ledger.formats import UnknownFormat
 from bridge.ledger.handle import Handle
-from bridge.ledger.payload import BatchHeader, Carried
+from bridge.ledger.payload import Carried
 from bridge.records import Batch, Record
 from bridge.workers.errors import ClaimRefused, LedgerSilent, LinkFailed, RecordFailed
 from bridge.workers.identity import worker_id

@@ -7,8 +7,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
-from bridge.entries import Failure
-from bridge.ledger.payload import BatchHeader
+from bridge.entries import BatchHeader, Failure
 from bridge.records import Batch, Record, Retry
 from bridge.workers.errors import LinkFailed, RecordFailed
 from tests.workers.fakes import Bench, payload, ruled
