@@ -1,20 +1,102 @@
-"""`./run bench`: what Lanebridge costs, and how fast it is."""
+"""`./run bench`: what Lanebridge costs, and how fast it is.
+
+Without a subcommand all cases run of which windows are missing; what was measured before with the same code of the
+bridge is kept (`.bench/results.jsonl`).
+"""
 
 from __future__ import annotations
 
-import click
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
+import click
+import msgspec
+
+from benchmarks.case import Case
+from benchmarks.kept import Window, code_of_the_bridge, drop, keep, load
 from benchmarks.page import page_cost
-from benchmarks.throughput import throughput
+from benchmarks.runner import Job, expected_s, quickened, run
+from benchmarks.suite import all_cases
+from benchmarks.tables import THROUGHPUT, columns_of, table
 from benchmarks.viewers import viewers_cost
 
 
-@click.group()
-def bench() -> None:
+@click.group(invoke_without_command=True)
+@click.option("--quick", is_flag=True, help="A few cases, few windows, a tenth of the records; nothing is kept.")
+@click.option("--fresh", is_flag=True, help="Forget what was kept of these cases.")
+@click.option("--only", metavar="PREFIX", multiple=True, help="Cases whose name begins so; may be given again.")
+@click.option("--list", "listed", is_flag=True, help="Name the cases, and how many windows of each are missing.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="Write all windows of these cases here, too.")
+@click.pass_context
+def bench(
+    context: click.Context, *, quick: bool, fresh: bool, only: tuple[str, ...], listed: bool, path: Path | None
+) -> None:
     """Benchmarks on real parts, which they start and stop themselves. Run them on a machine that does nothing else."""
+    if context.invoked_subcommand is not None:
+        return
+    cases = [case for case in all_cases() if case.id.startswith(only or ("",))]
+    if quick:
+        cases = [quickened(case) for case in cases if case.quick]
+    if fresh and not quick:
+        drop(case.id for case in cases)
+    if listed:
+        _list(cases, quick)
+    else:
+        sys.exit(_run(cases, quick, path))
 
 
-bench.add_command(throughput)
+def _list(cases: Sequence[Case], quick: bool) -> None:
+    code, kept = code_of_the_bridge(), load()
+    wanted = _missing(cases, code, [] if quick else kept)
+    for case in cases:
+        click.echo(f"{case.id:45} {wanted[case.id]} of {case.windows} windows are missing")
+    click.echo(f"about {expected_s(cases, wanted, kept) / 60:.0f} minutes")
+
+
+def _missing(cases: Sequence[Case], code: str, kept: Sequence[Window]) -> dict[str, int]:
+    there = Counter(window.case for window in kept if window.code == code)
+    return {case.id: max(0, case.windows - there[case.id]) for case in cases}
+
+
+def _run(cases: Sequence[Case], quick: bool, path: Path | None) -> int:
+    """The exit code: 0, 1 when a run was wrong, 130 when it was interrupted."""
+    code, kept = code_of_the_bridge(), load()
+    found: list[Window] = [] if quick else [window for window in kept if window.code == code]
+    wanted = _missing(cases, code, found)
+    left = [sum(wanted.values())]
+
+    def on_window(window: Window) -> None:
+        found.append(window)
+        if not quick:
+            keep(window)
+
+    job = Job(wanted, code, on_window, click.echo)
+    click.echo(f"{left[0]} windows, about {expected_s(cases, wanted, kept) / 60:.0f} minutes; bridge {code}")
+    try:
+        run(cases, job)
+        stopped = False
+    except KeyboardInterrupt:
+        stopped = True
+    _show(cases, found)
+    for words, said in (("WRONG", job.wrong), ("left out", job.left_out)):
+        for name, why in said.items():
+            click.echo(f"{words}: {name}: {why.splitlines()[0]}")
+    if path is not None:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
+    return 130 if stopped else 1 if job.wrong else 0
+
+
+def _show(cases: Sequence[Case], windows: Sequence[Window]) -> None:
+    for name in dict.fromkeys(case.id.partition("/")[0] for case in cases):
+        ids = [case.id for case in cases if case.id.startswith(f"{name}/")]
+        own = [window for window in windows if window.case in ids]
+        if own:
+            columns = THROUGHPUT if all("cpu_ms" in window.figures for window in own) else columns_of(own)
+            click.echo(f"\n{name}\n{table(own, ids, columns)}")
+
+
 bench.add_command(page_cost)
 bench.add_command(viewers_cost)
 

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,8 @@ from typing import Self
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.seen import Seen
+from benchmarks.values import values
 from bridge.devstack import KafkaServer, RedisServer
 from bridge.devstack.ports import fresh_port
 
@@ -26,6 +30,10 @@ APP = "benchmarks.app"
 _FINISHED = "lanebridge_records_finished_total{"
 #: seconds for which a process may take to end
 _END_S = 20.0
+#: the queues that lanes share by default
+_LANE_QUEUES = 16
+
+SOLO = ("-P", "solo")
 
 
 class Stack:
@@ -36,10 +44,13 @@ class Stack:
         self.http, self.flower = fresh_port(), fresh_port()
         self.kafka, self.redis = KafkaServer(), RedisServer()
         self._stack = ExitStack()
+        self._logs: dict[int, Path] = {}
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.kafka)
         self._stack.enter_context(self.redis)
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lanebridge-bench-")))
+        Seen.create(self.folder / "seen")
         scripts = str(Path(sys.executable).parent)
         self._env = {
             **os.environ,
@@ -47,6 +58,7 @@ class Stack:
             "CELERY_BROKER_URL": self.redis.url,
             "BRIDGE_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "BRIDGE_HTTP": f"127.0.0.1:{self.http}",
+            "MEASURED_SEEN": str(self.folder / "seen"),
         }
         admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
         admin.create_topics([NewTopic(TOPIC, self.partitions, 1)])[TOPIC].result(60)
@@ -60,25 +72,44 @@ class Stack:
     def produce(self, records: int, size: int = 100) -> None:
         """So many records of `size` bytes, dealt over the partitions."""
         producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers, "linger.ms": 50, "log_level": 0})
-        value = b"x" * size
+        given = values(size)
         for number in range(records):
-            while not _is_queued(producer, value, number % self.partitions):
+            while not _is_queued(producer, given[number % len(given)], number % self.partitions):
                 producer.poll(0.1)
         producer.flush()
 
     def start(self, *command: str, **env: str) -> subprocess.Popen[bytes]:
-        """A process of the app; ends with the block at the latest."""
-        given = {"env": {**self._env, **env}, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process: subprocess.Popen[bytes] = subprocess.Popen(command, **given)  # type: ignore[call-overload]
+        """A process with the app's environment; ends with the block at the latest. What it says is in `said`."""
+        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".log", delete=False) as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                command, env={**self._env, **env}, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._logs[process.pid] = Path(log.name)
         self._stack.callback(end, process)
         return process
 
-    def start_workers(self, **env: str) -> list[subprocess.Popen[bytes]]:
-        """Two, pool solo, each with every other lane queue, without events."""
+    def said(self, process: subprocess.Popen[bytes], lines: int = 8) -> str:
+        """The last lines of what a process wrote."""
+        return "\n".join(self._logs[process.pid].read_text(errors="replace").splitlines()[-lines:])
+
+    @contextmanager
+    def running(self, processes: Iterable[subprocess.Popen[bytes]]) -> Iterator[None]:
+        """They end with the block, all at once."""
+        started = list(processes)
+        try:
+            yield
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                end(process)
+
+    def start_workers(self, count: int = 2, options: Sequence[str] = SOLO, **env: str) -> list[subprocess.Popen[bytes]]:
+        """So many, without events, among which the lane queues are dealt. By default two, pool solo."""
         started = []
-        for name, first in (("even", 0), ("odd", 1)):
-            lanes = ",".join(f"lane-{number}" for number in range(first, 16, 2))
-            worker = ("celery", "-A", APP, "bridge", "worker", "-n", f"{name}@%h", "-P", "solo", "-Q", lanes)
+        for first in range(count):
+            lanes = ",".join(f"lane-{number}" for number in range(first, _LANE_QUEUES, count))
+            worker = ("celery", "-A", APP, "bridge", "worker", "-n", f"measured{first}@%h", *options, "-Q", lanes)
             started.append(self.start(*worker, **env))
         return started
 

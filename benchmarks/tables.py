@@ -1,0 +1,104 @@
+"""Tables of figures, as markdown that is also readable on a terminal: a line for each case, median with least and most
+of its windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.kept import Window, counted
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure, its head, digits behind the point, and whether least and most stand beside the median."""
+
+    figure: str
+    head: str
+    digits: int = 0
+    spread: bool = True
+
+
+#: columns of everything that works off a backlog
+THROUGHPUT = (
+    Column("rate", "records/s"),
+    Column("cpu_ms", "CPU ms per 1,000", 2),
+    Column("bridge_us", "bridge us", 2, spread=False),
+    Column("workers_us", "workers us", 2, spread=False),
+    Column("redis_us", "Redis us", 2, spread=False),
+    Column("rss_mib", "bridge MiB", 0, spread=False),
+    Column("others", "others, cores", 2, spread=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median, least and most of some values."""
+
+    middle: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one value."""
+        return cls(median(values), min(values), max(values))
+
+
+def spread_of(windows: Sequence[Window], figure: str) -> Spread | None:
+    """Over the windows that have the figure; None if none has."""
+    values = [window.figures[figure] for window in windows if figure in window.figures]
+    return Spread.of(values) if values else None
+
+
+def columns_of(windows: Sequence[Window]) -> tuple[Column, ...]:
+    """For any other table: every figure there is, in the order in which they first come."""
+    names = dict.fromkeys(name for window in windows for name in window.figures)
+    return tuple(Column(name, _head(name), _digits(windows, name)) for name in names)
+
+
+def _head(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _digits(windows: Sequence[Window], name: str) -> int:
+    most = max(abs(window.figures[name]) for window in windows if name in window.figures)
+    return 0 if most >= 100 else 1 if most >= 10 else 3 if most < 1 else 2
+
+
+def table(windows: Sequence[Window], cases: Sequence[str], columns: Sequence[Column]) -> str:
+    """Markdown. A case without windows is left out."""
+    rows = [["case", *(column.head for column in columns), "windows"]]
+    for case in cases:
+        own = counted(windows, case) if any(window.case == case for window in windows) else []
+        if own:
+            cells = [_cell(spread_of(own, column.figure), column) for column in columns]
+            rows.append([case.partition("/")[2] or case, *cells, _how_many(own)])
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """The first row is the head; figures stand at the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = [_line(row, widths) for row in rows]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = zip(row, widths, strict=True)
+    cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(spread: Spread | None, column: Column) -> str:
+    if spread is None:
+        return ""
+    middle, least, most = (f"{value:,.{column.digits}f}" for value in (spread.middle, spread.least, spread.most))
+    return f"{middle} ({least}-{most})" if column.spread and least != most else middle
+
+
+def _how_many(windows: Sequence[Window]) -> str:
+    noisy = sum(window.noisy for window in windows)
+    return f"{len(windows)}, {noisy} noisy" if noisy else str(len(windows))
