@@ -288,6 +288,8 @@ class PipelineRules:
     lanes: int = 1
     retry: Retry = field(default_factory=Retry)
     link_timeout: float = 300.0
+    max_batches_per_chain: int = 16
+    train_target: float = 0.05
     on_exhausted: Action = "dead_letter"
     on_failed: str = ""
     dead_letter_topic: str = "{topic}.dlq"

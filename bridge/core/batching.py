@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from bridge.records import OFFSET, PipelineRules, Record, Row, TopicPartition
 
@@ -34,6 +35,11 @@ def rows_bytes(rows: Iterable[Row]) -> int:
         if headers:
             size += sum(len(name) + len(content or b"") for name, content in headers)
     return size
+
+
+def rows_of(batches: Sequence[ClosedBatch]) -> tuple[Row, ...]:
+    """The rows of consecutive batches."""
+    return batches[0].rows if len(batches) == 1 else tuple(chain.from_iterable(batch.rows for batch in batches))
 
 
 def record_of(tp: TopicPartition, row: Row) -> Record:
@@ -125,19 +131,31 @@ class Batcher:
         self._records = []
         self._open_bytes = 0
 
-    def take(self, now: float, *, flush: bool) -> ClosedBatch | None:
-        """The next batch that may go now, or None. `flush` closes the open one before its time."""
+    def take(self, now: float, *, flush: bool, most: int = 1) -> tuple[ClosedBatch, ...]:
+        """What may go now as one chain: the next batch, with up to `most` - 1 closed ones behind it as long as all of
+        them weigh no more than `batch_bytes`; nothing when none may go. `flush` closes the open one before its time."""
         if not self._closed and self._open:
             if now >= self.deadline:
                 self._close("timeout")
             elif flush:
                 self._close("flush")
-        if not self._closed:
-            return None
-        batch = self._closed.popleft()
-        self.count -= len(batch.rows)
-        self.size_bytes -= batch.size_bytes
-        return batch
+        taken: list[ClosedBatch] = []
+        size = 0
+        while self._closed and len(taken) < most:
+            batch = self._closed[0]
+            size += batch.size_bytes
+            if taken and size > self._rules.batch_bytes:
+                break
+            taken.append(self._closed.popleft())
+            self.count -= len(batch.rows)
+            self.size_bytes -= batch.size_bytes
+        return tuple(taken)
+
+    def put_back(self, batches: Sequence[ClosedBatch]) -> None:
+        """Batches that were taken go in front of what it holds."""
+        self._closed.extendleft(reversed(batches))
+        self.count += sum(len(batch.rows) for batch in batches)
+        self.size_bytes += sum(batch.size_bytes for batch in batches)
 
     def take_all(self) -> list[Row]:
         """Every row it holds, in order; it is empty afterwards."""

@@ -7,17 +7,19 @@ takes up what is there. Publishing is idempotent: a link that may be in its queu
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bridge.core import events as ev
-from bridge.core.batching import ClosedBatch
+from bridge.core.batching import ClosedBatch, rows_of
 from bridge.core.effects import Chain, Dispatch, Level, PublishLink, Report, SetFault, TerminateLinks
 from bridge.core.failures import COUNTED
 from bridge.core.flight import Flight, name_and_attempt
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.repeats import Service
 from bridge.core.skipping import begin_skipping
+from bridge.core.trains import headers_of
 from bridge.core.watch import TERMINATE_WAIT
 from bridge.entries import Decided, Failure, FailureKind, LaneEntry, Outcome, Seen
 from bridge.records import OFFSET, TopicPartition
@@ -82,9 +84,9 @@ class Dispatching:
         assert partition.expected is not None
         was = lane.phase
         flush = partition.flushes or self._core.buffers.is_full(partition.tp)
-        batch = lane.next_batch(now, read_up_to=partition.expected, flush=flush)
-        if batch is not None:
-            self.dispatch(partition, lane, batch, now)
+        batches = lane.next_batches(now, read_up_to=partition.expected, flush=flush)
+        if batches:
+            self.dispatch(partition, lane, batches, now)
         else:
             if lane.phase is not was:
                 partition.advance()
@@ -92,30 +94,36 @@ class Dispatching:
                 self.set_timer(lane, lane.wake_at)
 
     def dispatch(
-        self, partition: Partition, lane: Lane, batch: ClosedBatch, now: float, judged: Outcome | None = None
+        self,
+        partition: Partition,
+        lane: Lane,
+        batches: Sequence[ClosedBatch],
+        now: float,
+        judged: Outcome | None = None,
     ) -> None:
-        """Hand rows of the lane to the ledger as a new chain; `judged` as in Lane.dispatch."""
+        """Hand batches of the lane to the ledger as a new chain; `judged` as in Lane.dispatch."""
         core, tp = self._core, partition.tp
         wait, waits_for = 0.0, ""
         if lane.flight is not None and lane.flight.publish_after > now:
             wait, waits_for = lane.flight.publish_after - now, lane.flight.waits_for
         partition.dispatches += 1
-        first, last = batch.rows[0][OFFSET], batch.rows[-1][OFFSET]
+        rows, size = rows_of(batches), sum(batch.size_bytes for batch in batches)
+        first, last = rows[0][OFFSET], rows[-1][OFFSET]
         id = chain_id(core.config.group, tp, first, last, partition.owner.number, partition.dispatches)
-        flight = lane.dispatch(id, batch, now, judged)
+        flight = lane.dispatch(id, batches, now, judged)
         flight.publish_after, flight.waits_for = now + wait if wait else 0.0, waits_for
         core.chains[id] = (tp, lane.index)
-        core.in_flight.add(tp, lane.index, batch.size_bytes)
+        core.in_flight.add(tp, lane.index, size)
         token = partition.owner.number * _TOKENS_PER_OWNER + partition.dispatches
-        place = (id, lane.index, first, flight.part_last)
-        chain = Chain(*place, token, flight.attempt, batch.trigger, len(batch.rows), batch.size_bytes)
+        headers = headers_of(batches, flight.part_last)
+        chain = Chain(id, lane.index, first, flight.part_last, token, flight.attempt, headers, size)
         core.emit(
             Dispatch(
                 tp=tp,
                 serial=partition.serial,
                 owner=partition.owner,
                 chain=chain,
-                rows=batch.rows,
+                rows=rows,
                 expect=lane.expect,
                 base=partition.position,
                 counters=lane.counters,

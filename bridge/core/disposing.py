@@ -133,6 +133,8 @@ class Disposing:
             self._core.dispatching.set_timer(lane, ready_at)
             return
         self._core.dispatching.stop_waiting(flight)
+        if flight.rows and not outcome.rejected:
+            lane.uncouple(now)
         is_decided = lane.begun or bool(wanted_skips(self._core, lane))
         if self._core.brake.holds(now) and not is_decided:
             self._brake(partition, lane, outcome, now)
@@ -225,7 +227,7 @@ class Disposing:
     def _ask(self, partition: Partition, lane: Lane, outcome: Outcome, rows: list[Row], now: float) -> None:
         assert lane.flight is not None
         batch = ClosedBatch(tuple(rows), lane.flight.trigger, rows_bytes(rows))
-        self._core.dispatching.dispatch(partition, lane, batch, now, judged=replace(outcome, hook_error=""))
+        self._core.dispatching.dispatch(partition, lane, (batch,), now, judged=replace(outcome, hook_error=""))
 
     def _settle(self, partition: Partition, lane: Lane, now: float) -> None:
         """What has its dead letter is finished: first here, so that a ledger that was emptied is told, then there. What

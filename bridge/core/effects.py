@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bridge.entries import Counters, DeadLetter, Outcome, Owner, Seen
+from bridge.entries import BatchHeader, Counters, DeadLetter, Outcome, Owner, Seen
 from bridge.instructions import Pause, Request
 from bridge.records import Row, TopicPartition
 
@@ -79,8 +79,8 @@ class ChangeRule:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One attempt at a batch: `first`..`last` are offsets, `token` grows with every dispatch of the lane,
-    `attempt` counts from 1, `trigger` closed the batch, `size_bytes` is what its records weigh."""
+    """One attempt at a batch, or at several consecutive ones: `first`..`last` are offsets, `token` grows with every
+    dispatch of the lane, `attempt` counts from 1, `size_bytes` is what the records weigh."""
 
     id: str
     lane: int
@@ -88,9 +88,13 @@ class Chain:
     last: int
     token: int
     attempt: int
-    trigger: str
-    count: int
+    batches: tuple[BatchHeader, ...]
     size_bytes: int
+
+    @property
+    def count(self) -> int:
+        """How many records it carries."""
+        return sum(batch.count for batch in self.batches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bridge.core.isolation import count_up_to
-from bridge.entries import Claim, Outcome
+from bridge.entries import BatchHeader, Claim, Outcome
 from bridge.records import PipelineRules, Row
 
 
 @dataclass(slots=True)
 class Flight:
-    """A chain, and the rows of its batch that are not finished. A batch that is being split goes in parts: the chain
+    """A chain, and the rows of its batches that are not finished. A batch that is being split goes in parts: the chain
     carries its rows up to `part_last` only. While no chain is under way: what is left of the last one's batch."""
 
     chain: str
@@ -21,6 +21,9 @@ class Flight:
     trigger: str = "size"
     rows: list[Row] = field(default_factory=list)
     size_bytes: int = 0
+    #: the batches that it was dispatched with, as long as what is left of them may have to go one by one (None: an
+    #: earlier owner dispatched it, nobody knows)
+    batches: tuple[BatchHeader, ...] | None = None
     link: int = 1
     #: how many links the chain was dispatched with; a chain of another length was made by an earlier declaration
     links: int = 1

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bridge.core.batching import Batcher, ClosedBatch, rows_bytes
+from bridge.core.batching import Batcher, ClosedBatch, rows_bytes, rows_of
 from bridge.core.failures import Decision, Verdict
 from bridge.core.flight import Flight
 from bridge.core.isolation import moved, part_of
+from bridge.core.trains import Pace, cut_anew, headers_of, uncouple
 from bridge.entries import NOTHING_SEEN, Counters, LaneEntry, Outcome, Seen, failure_of
 from bridge.records import OFFSET, PipelineRules, Row, TopicPartition
 
@@ -117,6 +118,9 @@ class Lane:
         self.phase = Phase.FREE
         self.watermark = watermark
         self.batcher = Batcher(tp, rules)
+        self.pace = Pace(rules)
+        #: batches that begin here or before go alone: the chain that had them stopped
+        self.alone_up_to = -1
         self.flight: Flight | None = None
         self.expect: Seen = NOTHING_SEEN
         self.counters = Counters()
@@ -188,22 +192,46 @@ class Lane:
 
     # --- what may go ---------------------------------------------------------------------------------------------
 
-    def next_batch(self, now: float, *, read_up_to: int, flush: bool) -> ClosedBatch | None:
-        """What may be dispatched now, or None. `read_up_to`: every record below it has been received."""
+    def next_batches(self, now: float, *, read_up_to: int, flush: bool) -> tuple[ClosedBatch, ...]:
+        """What may be dispatched now as one chain. `read_up_to`: every record below it has been received."""
         if self.phase is Phase.FREE:
-            return self.batcher.take(now, flush=flush)
+            return self._new_batches(now, flush=flush)
         if self.phase is not Phase.RETRYING or now < self.retry_at or self.unsure:
-            return None
+            return ()
         flight = self.flight
         assert flight is not None
         if read_up_to <= flight.last:
-            return None
+            return ()
         if not flight.rows:
             self.finish_flight(flight.last + 1)
-            return self.batcher.take(now, flush=flush)
+            return self._new_batches(now, flush=flush)
+        self.uncouple(now)
         part = flight.rows[: part_of(flight.rows, self.counters)]
         whole = len(part) == len(flight.rows)
-        return ClosedBatch(tuple(part), flight.trigger, flight.size_bytes if whole else rows_bytes(part))
+        return (ClosedBatch(tuple(part), flight.trigger, flight.size_bytes if whole else rows_bytes(part)),)
+
+    def _new_batches(self, now: float, *, flush: bool) -> tuple[ClosedBatch, ...]:
+        first = self.batcher.first_offset
+        alone = first is not None and first <= self.alone_up_to
+        return self.batcher.take(now, flush=flush, most=1 if alone else self.pace.length)
+
+    def uncouple(self, now: float) -> None:
+        """Of a chain that stopped, the first unfinished batch stays, what is behind it waits in the batcher again. All
+        its rows must have been read."""
+        flight = self.flight
+        assert flight is not None
+        assert flight.rows
+        batches, flight.batches = flight.batches, ()
+        is_one = batches is not None and len(batches) < 2
+        if is_one or flight.rows[0][OFFSET] <= self.counters.split_last:
+            return
+        found = uncouple(flight.rows, batches) if batches else cut_anew(self.tp, flight.rows, self.rules, now)
+        if len(found) > 1:
+            self.alone_up_to = max(self.alone_up_to, flight.last)
+            first, *behind = found
+            flight.rows, flight.size_bytes, flight.trigger = list(first.rows), first.size_bytes, first.trigger
+            flight.last = flight.part_last = first.rows[-1][OFFSET]
+            self.batcher.put_back(behind)
 
     @property
     def has_reported(self) -> bool:
@@ -227,16 +255,17 @@ class Lane:
 
     # --- the life of a chain ---------------------------------------------------------------------------------------
 
-    def dispatch(self, chain: str, batch: ClosedBatch, now: float, judged: Outcome | None = None) -> Flight:
-        """The batch, or a part of the one that did not succeed, is handed to the ledger under this chain id. `judged`:
-        the rows are those at stake, their batch stays as it is."""
+    def dispatch(self, chain: str, batches: Sequence[ClosedBatch], now: float, judged: Outcome | None = None) -> Flight:
+        """The batches, or a part of the one that did not succeed, are handed to the ledger under this chain id.
+        `judged`: the rows are those at stake, their batch stays as it is."""
         self.move(Signal.DISPATCH)
-        old, first, last = self.flight, batch.rows[0][OFFSET], batch.rows[-1][OFFSET]
-        flight = Flight(chain, first, last, last, batch.trigger, list(batch.rows), batch.size_bytes)
-        flight.links = self.rules.links
+        old, rows = self.flight, list(rows_of(batches))
+        first, last = rows[0][OFFSET], rows[-1][OFFSET]
+        flight = Flight(chain, first, last, last, batches[0].trigger, rows, sum(batch.size_bytes for batch in batches))
+        flight.links, flight.batches = self.rules.links, headers_of(batches, last)
         if old is not None:
             flight.rows, flight.size_bytes, flight.last = old.rows, old.size_bytes, max(last, old.last)
-            if len(batch.rows) == len(old.rows):
+            if len(rows) == len(old.rows):
                 flight.part_last = flight.last
         if judged is None:
             self.counters = moved(self.counters, first)
@@ -244,6 +273,7 @@ class Lane:
         else:
             assert old is not None
             flight.judged, flight.links, flight.part_last = judged, 1, old.part_last
+            flight.batches = old.batches
         flight.attempt = 1 + self.counters.tries
         flight.dispatched_at = flight.published_at = now
         self.flight = flight
@@ -273,8 +303,10 @@ class Lane:
         self.expect = seen
         self._raise_watermark(outcome.watermark)
         if self.watermark > flight.last and not outcome.rejected:
+            self.pace.succeeded(len(flight.batches or ()), outcome.took_s)
             self.finish_flight(self.watermark)
             return False
+        self.pace.stopped()
         flight.claim = None
         self.outcome = outcome
         if not flight.is_hook or not self.failed_chain:

@@ -108,6 +108,8 @@ def _rules(name: str, links: Sequence[LinkPlan], hook: LinkPlan | None, values: 
         lanes=values["lanes"] if values["order_by"] == "key" else 1,
         retry=values["retry"],
         link_timeout=values["link_timeout"],
+        max_batches_per_chain=values["max_batches_per_chain"],
+        train_target=values["train_target"],
         on_exhausted=values["on_exhausted"],
         on_failed="" if hook is None else hook.task,
         dead_letter_topic=values["dead_letter_topic"],

@@ -74,10 +74,12 @@ class DispatchCommand:
 
 class ClaimAnswer(NamedTuple):
     """`refused` "": the link is ours, `payload` holds its records. Else why not: `not current`, `outcome`, `claimed`,
-    or `no payload` (lost: the claim stands, and the sweep starts a new attempt because nobody runs it)."""
+    or `no payload` (lost: the claim stands, and the sweep starts a new attempt because nobody runs it). `slowest_s`:
+    seconds that the slowest of the links before it ran."""
 
     payload: bytes | None
     refused: str
+    slowest_s: float = 0.0
 
 
 class Ledger:
@@ -183,21 +185,22 @@ class Ledger:
         """
         args = (FORMAT, handle.lane, handle.chain, handle.link, claim_text(worker, nonce))
         asked: list[Command] = [_CLAIM.command((handle.hash_key,), args), ("GET", handle.payload_key)]
-        answer, payload = map(_good, run_all(self._client, asked))
+        (answer, *slowest), payload = map(_good, run_all(self._client, asked))
         refused = answer.decode()
         if refused.startswith("format "):
             check_format(f"the ledger's hash of {handle.tp}", int(refused.split()[1]))
         if not refused and payload is None:
             return ClaimAnswer(None, _NO_PAYLOAD.decode())
-        return ClaimAnswer(None if refused else payload, refused)
+        return ClaimAnswer(None, refused) if refused else ClaimAnswer(payload, "", int(slowest[0]) / 1e6)
 
-    def advance(self, handle: Handle, nonce: str, payload: bytes | None) -> bool:
-        """Let the next link be claimed; it works on `payload`, or on the same records when that is None.
+    def advance(self, handle: Handle, nonce: str, payload: bytes | None, took_s: float = 0.0) -> bool:
+        """Let the next link be claimed; it works on `payload`, or on the same records when that is None. `took_s`: the
+        seconds that this one ran.
 
         False: the link is not ours any more. The nonce that has just advanced is told True again.
         """
         keys = (handle.hash_key, handle.payload_key, handle.next().payload_key)
-        args = (handle.lane, handle.chain, handle.link, handle.link + 1, nonce)
+        args = (handle.lane, handle.chain, handle.link, handle.link + 1, nonce, int(took_s * 1e6))
         if payload is None:
             return bool(run(self._client, _ADVANCE.command(keys, (*args, "keep"))) == b"yes")
         step = _ADVANCE.command(keys, (*args, "stored"))

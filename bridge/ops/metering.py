@@ -206,8 +206,9 @@ class Meter:
         lane.disposal = None
         work = self._work(effect.tp.topic)
         if chain.attempt == 1 and chain.first > lane.reach:
-            work.batches[chain.trigger] += 1
-            work.sizes.add(chain.count)
+            for batch in chain.batches:
+                work.batches[batch.trigger] += 1
+                work.sizes.add(batch.count)
         else:
             work.retries += 1
         lane.reach = max(lane.reach, chain.last)

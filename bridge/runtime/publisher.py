@@ -25,7 +25,7 @@ from bridge.core.events import DispatchAnswer
 from bridge.entries import Owner
 from bridge.ledger.ledger import DispatchCommand, Ledger
 from bridge.ledger.operators import Operators
-from bridge.ledger.payload import BatchHeader, PayloadHeader, encode
+from bridge.ledger.payload import PayloadHeader, encode
 from bridge.records import TopicPartition
 from bridge.runtime.mail import Post
 from bridge.runtime.messages import ChainMessages, Link
@@ -206,7 +206,7 @@ def _command(effect: ef.Dispatch) -> DispatchCommand:
         attempt=chain.attempt,
         token=chain.token,
         links=effect.links,
-        batches=(BatchHeader(chain.first, chain.last, chain.count, chain.trigger),),
+        batches=chain.batches,
         judged=effect.judged,
     )
     return DispatchCommand(

@@ -153,6 +153,28 @@ class PipelineOptions(TypedDict, total=False):
             "seconds",
         ),
     ]
+    max_batches_per_chain: Annotated[
+        int,
+        Option(
+            Integer(1, 256),
+            16,
+            "Under a backlog one chain carries up to so many consecutive batches, of at most batch_bytes in all: tasks "
+            "see no difference, Celery has less to do. 1: each batch is a chain of its own.",
+            "1",
+            "batches",
+        ),
+    ]
+    train_target: Annotated[
+        float,
+        Option(
+            Number(0.001, 60),
+            0.05,
+            "A chain carries no more batches than its slowest link gets through in this time; a batch that takes "
+            "longer goes alone.",
+            "0.2",
+            "seconds",
+        ),
+    ]
     name: Annotated[
         str | None,
         Option(

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import redis
@@ -50,6 +51,7 @@ class Delivery:
         self._lapses = self._pulse[LAPSES]
         self._timeout = connection.settings.worker_timeout
         self._trusted_until = self._silent_until = 0.0
+        self._claimed_at = self._slowest_s = 0.0
         #: seconds between two questions to the ledger while the heartbeat is not known to be fresh
         self._pause = self._timeout / 3
         #: the chain has the outcome that this delivery gave it
@@ -65,7 +67,8 @@ class Delivery:
         if answer.payload is None:
             logger.debug("link %s not run: %s", self.handle.link_id, answer.refused, extra={"action": "claim_refused"})
             raise ClaimRefused(answer.refused)
-        self._trusted_until = time.monotonic() + self._pause
+        self._claimed_at, self._slowest_s = time.monotonic(), answer.slowest_s
+        self._trusted_until = self._claimed_at + self._pause
         return decode(answer.payload)
 
     def check(self) -> None:
@@ -82,12 +85,17 @@ class Delivery:
 
     def advance(self, payload: bytes | None) -> None:
         """Let the next link run, with `payload` (None: with the same records). Raises ClaimRefused, LedgerSilent."""
-        self._report(lambda: self._ledger.advance(self.handle, self._nonce, payload))
+        took_s = self._took_s()
+        self._report(lambda: self._ledger.advance(self.handle, self._nonce, payload, took_s))
 
     def complete(self, outcome: Outcome) -> None:
         """Report the chain's outcome. Raises ClaimRefused, LedgerSilent."""
-        self._report(lambda: self._ledger.complete(self.handle, self._worker, self._nonce, outcome))
+        timed = replace(outcome, took_s=max(self._slowest_s, self._took_s()))
+        self._report(lambda: self._ledger.complete(self.handle, self._worker, self._nonce, timed))
         self.has_reported = True
+
+    def _took_s(self) -> float:
+        return round(time.monotonic() - self._claimed_at, 6)
 
     def _confirm(self) -> None:
         try:

@@ -36,6 +36,7 @@ def test_a_pipeline_has_the_documented_defaults(bridge: Bridge, shop: Shop) -> N
     assert (rules.batch_size, rules.batch_bytes, rules.batch_timeout) == (100, 1_000_000, 1.0)
     assert (rules.order_by, rules.lanes, rules.rule) == ("partition", 1, "partition")
     assert (rules.retry, rules.link_timeout, pipeline.link_timeout) == (Retry(), 300.0, 300.0)
+    assert (rules.max_batches_per_chain, rules.train_target) == (16, 0.05)
 
 
 def test_a_pipeline_has_the_options_it_was_given(bridge: Bridge, shop: Shop) -> None:
@@ -55,6 +56,8 @@ def test_a_pipeline_has_the_options_it_was_given(bridge: Bridge, shop: Shop) -> 
         on_exhausted="stop",
         dead_letter_topic="dead.{topic}",
         link_timeout=60,
+        max_batches_per_chain=4,
+        train_target=1,
         name="shop",
     )
     rules = pipeline.rules
@@ -63,6 +66,7 @@ def test_a_pipeline_has_the_options_it_was_given(bridge: Bridge, shop: Shop) -> 
     assert (rules.close_batch, rules.retry, rules.rule) == (closes, Retry(max_attempts=2), "key:4")
     assert (rules.tasks, rules.links) == (("shop.parse", "shop.store"), 2)
     assert (rules.on_exhausted, rules.dead_letter_topic, rules.link_timeout) == ("stop", "dead.{topic}", 60.0)
+    assert (rules.max_batches_per_chain, rules.train_target) == (4, 1.0)
     assert rules.dead_letters_of("orders") == "dead.orders"
 
 
@@ -103,6 +107,16 @@ def test_a_link_may_be_named_before_its_task_is_known(bridge: Bridge, shop: Shop
 # --- options ----------------------------------------------------------------------------------------------------------
 
 OPTIONS: dict[str, tuple[Any, str]] = {
+    "max_batches_per_chain": (
+        0,
+        "max_batches_per_chain=0: max_batches_per_chain must be an integer from 1 to 256 (batches). "
+        "Set it to 1, for example, or leave it out for the default 16.",
+    ),
+    "train_target": (
+        0,
+        "train_target=0: train_target must be a number from 0.001 to 60 (seconds). "
+        "Set it to 0.2, for example, or leave it out for the default 0.05.",
+    ),
     "batch_size": (
         "many",
         "batch_size='many': batch_size must be an integer from 1 to 100000 (records). "

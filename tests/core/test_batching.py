@@ -15,7 +15,7 @@ from tests.core.bench import RULES, TP, Bench, row
 
 
 def triggers(bench: Bench) -> list[str]:
-    return [effect.chain.trigger for effect in bench.take(ef.Dispatch)]
+    return [batch.trigger for effect in bench.take(ef.Dispatch) for batch in effect.chain.batches]
 
 
 def test_a_batch_closes_at_its_size() -> None:
@@ -23,7 +23,7 @@ def test_a_batch_closes_at_its_size() -> None:
     bench.fetch(0, 1, 2, 3)
     (dispatch,) = bench.take(ef.Dispatch)
     assert [r[0] for r in dispatch.rows] == [0, 1, 2]
-    assert dispatch.chain.trigger == "size"
+    assert [batch.trigger for batch in dispatch.chain.batches] == ["size"]
     assert (dispatch.chain.first, dispatch.chain.last, dispatch.chain.count) == (0, 2, 3)
 
 
@@ -145,7 +145,7 @@ def test_records_weigh_what_their_key_value_and_headers_weigh() -> None:
 
 def test_an_empty_batcher_has_nothing_to_give() -> None:
     batcher = Batcher(TP, RULES)
-    assert batcher.take(1000.0, flush=True) is None
+    assert batcher.take(1000.0, flush=True) == ()
     assert batcher.take_all() == []
     assert batcher.first_timestamp_ms is None
     assert not batcher.has_closed
@@ -158,7 +158,7 @@ def test_no_record_is_lost_or_doubled_by_batching(size: int) -> None:
     batcher = Batcher(TP, replace(RULES, batch_size=size))
     batcher.add([row(offset) for offset in range(11)], 0.0)
     taken = []
-    while (batch := batcher.take(0.0, flush=True)) is not None:
-        taken.append([r[0] for r in batch.rows])
+    while batches := batcher.take(0.0, flush=True):
+        taken += [[r[0] for r in batch.rows] for batch in batches]
     assert [offset for batch in taken for offset in batch] == list(range(11))
     assert all(len(batch) == size for batch in taken[:-1])

@@ -65,7 +65,7 @@ def test_a_full_partition_flushes_its_open_batches() -> None:
     bench = Bench(replace(RULES, batch_size=1000)).assign()
     bench.core.buffers._budget_bytes = LEAST_SHARE_BYTES
     fill(bench, *range(7))
-    assert [effect.chain.trigger for effect in bench.take(ef.Dispatch)] == ["flush"]
+    assert [batch.trigger for effect in bench.take(ef.Dispatch) for batch in effect.chain.batches] == ["flush"]
 
 
 def test_a_partition_that_must_read_an_adopted_chain_again_is_not_paused() -> None:

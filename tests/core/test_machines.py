@@ -67,16 +67,25 @@ class Batches(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(flush=st.booleans())
-    def take(self, flush: bool) -> None:
-        batch = self.batcher.take(self.now, flush=flush)
-        if batch is None:
-            assert not self.waiting or not flush
-            return
-        taken, self.waiting = self.waiting[: len(batch.rows)], self.waiting[len(batch.rows) :]
-        assert list(batch.rows) == taken
-        assert batch.size_bytes == rows_bytes(taken)
-        self._check_cut(batch)
+    @rule(flush=st.booleans(), most=st.integers(1, 4), back=st.integers(0, 3))
+    def take(self, flush: bool, most: int, back: int) -> None:
+        before, waiting = self.batcher.count, list(self.waiting)
+        batches = self.batcher.take(self.now, flush=flush, most=most)
+        assert batches or not self.waiting or not flush
+        assert len(batches) <= most
+        for batch in batches:
+            taken, self.waiting = self.waiting[: len(batch.rows)], self.waiting[len(batch.rows) :]
+            assert list(batch.rows) == taken
+            assert batch.size_bytes == rows_bytes(taken)
+            self._check_cut(batch)
+        if len(batches) > 1:
+            assert sum(batch.size_bytes for batch in batches) <= self.pipeline.batch_bytes
+            assert not {batch.trigger for batch in batches} & {"timeout", "flush"}
+        if back and len(batches) >= back:
+            self.batcher.put_back(batches[-back:])
+            rows = sum(len(batch.rows) for batch in batches[:-back])
+            self.waiting = waiting[rows:]
+            assert self.batcher.count == before - rows
 
     def _check_cut(self, batch: ClosedBatch) -> None:
         size, limit = self.pipeline.batch_size, self.pipeline.batch_bytes

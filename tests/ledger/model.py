@@ -49,6 +49,7 @@ class _Lane:
     judged: bytes = b""
     disposing: bool = False
     payload: bytes | None = None
+    slowest_us: int = 0
 
     @property
     def seen(self) -> Seen:
@@ -221,15 +222,18 @@ class LedgerModel:
         if held.claim not in (None, Claim(worker, nonce)):
             return ClaimAnswer(None, "claimed")
         held.claim = Claim(worker, nonce)
-        return ClaimAnswer(held.payload, "" if held.payload is not None else "no payload")
+        if held.payload is None:
+            return ClaimAnswer(None, "no payload")
+        return ClaimAnswer(held.payload, "", held.slowest_us / 1e6)
 
-    def advance(self, handle: Handle, nonce: str, payload: bytes | None) -> bool:
+    def advance(self, handle: Handle, nonce: str, payload: bytes | None, took_s: float = 0.0) -> bool:
         held = self._lane(handle.tp, handle.lane)
         if held.is_at(handle.chain, handle.link + 1) and held.advanced == nonce:
             return True
         if not held.is_at(handle.chain, handle.link) or held.outcome or held.claim is None or held.claim.nonce != nonce:
             return False
         held.link, held.claim, held.advanced = handle.link + 1, None, nonce
+        held.slowest_us = max(held.slowest_us, int(took_s * 1e6))
         held.payload = held.payload if payload is None else payload
         return True
 

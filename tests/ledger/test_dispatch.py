@@ -18,7 +18,7 @@ def test_a_dispatched_chain_is_at_its_first_link_unclaimed_and_without_outcome(s
     assert (lane.chain, lane.first, lane.last, lane.link, lane.links) == ("first", 5, 9, 1, 2)
     assert (lane.claim, lane.outcome, lane.counters, lane.seen) == (None, None, counters, Seen("first", 1, "", b""))
     assert (lane.publish_after_ms, lane.superseded, story.entry().base) == (0, "", 4)
-    assert story.ledger.claim(story.handle(), "w", "n") == (b"records of first", "")
+    assert story.ledger.claim(story.handle(), "w", "n")[:2] == (b"records of first", "")
 
 
 def test_several_lanes_are_answered_one_by_one(story: Story) -> None:
@@ -71,7 +71,7 @@ def test_a_finished_chain_is_replaced_and_leaves_its_watermark(story: Story) -> 
     lane = story.lane()
     assert (lane.chain, lane.first, lane.watermark) == ("second", 10, 10)
     assert lane.seen == Seen("second", 1, "", b"")
-    assert story.ledger.claim(story.handle(chain="second"), "w", "m") == (b"records of second", "")
+    assert story.ledger.claim(story.handle(chain="second"), "w", "m")[:2] == (b"records of second", "")
     assert story.ledger.claim(story.handle(), "w", "n").refused == "not current"
 
 
@@ -178,14 +178,14 @@ def test_a_repeated_dispatch_leaves_the_records(story: Story, stage: str) -> Non
 
     assert story.ledger.dispatch([story.command(owner=own), story.command(owner=zombie)]) == ["ok", "not owner"]
 
-    assert story.ledger.claim(story.handle(), "w", "n") == (b"records of first", "")
+    assert story.ledger.claim(story.handle(), "w", "n")[:2] == (b"records of first", "")
 
 
 def test_a_repeated_dispatch_does_not_bring_back_the_first_links_records(story: Story) -> None:
     story.advanced()
     story.ledger.dispatch([story.command()])
 
-    assert story.ledger.claim(story.handle(2), "w", "m") == (b"cut", "")
+    assert story.ledger.claim(story.handle(2), "w", "m")[:2] == (b"cut", "")
 
 
 def test_a_dispatch_that_waits_says_until_when_and_for_which_link(story: Story) -> None:

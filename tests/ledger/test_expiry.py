@@ -94,8 +94,8 @@ def test_records_that_were_lost_are_not_handed_out_and_the_claim_stands(real_sto
     real_story.dispatched()
     client.delete(f"{hash_of(real_story.group)}:first-1")
 
-    assert real_story.ledger.claim(real_story.handle(), "w", "n") == (None, "no payload")
+    assert real_story.ledger.claim(real_story.handle(), "w", "n")[:2] == (None, "no payload")
 
     assert real_story.lane().seen.claim == "w n"
     assert real_story.ledger.advance(real_story.handle(), "n", None)
-    assert real_story.ledger.claim(real_story.handle(2), "w", "n") == (None, "no payload")
+    assert real_story.ledger.claim(real_story.handle(2), "w", "n")[:2] == (None, "no payload")

@@ -41,9 +41,9 @@ def test_a_full_server_still_carries_chains_to_their_end(crowded: Story, full: C
     full()
     ledger = crowded.ledger
 
-    assert ledger.claim(crowded.handle(), "w", "n") == (b"records of first", "")
+    assert ledger.claim(crowded.handle(), "w", "n")[:2] == (b"records of first", "")
     assert ledger.advance(crowded.handle(), "n", b"what the first link left")
-    assert ledger.claim(crowded.handle(2), "w", "m") == (b"what the first link left", "")
+    assert ledger.claim(crowded.handle(2), "w", "m")[:2] == (b"what the first link left", "")
     assert ledger.complete(crowded.handle(2), "w", "m", PARTIAL)
     assert ledger.dispose(TP, crowded.owner, 0, "first")
     assert ledger.settle(TP, crowded.owner, 0, "first", 8, 8)
@@ -55,7 +55,7 @@ def test_a_full_server_still_advances_with_the_same_records(crowded: Story, full
     full()
 
     assert crowded.ledger.advance(crowded.handle(), "n", None)
-    assert crowded.ledger.claim(crowded.handle(2), "w", "m") == (b"records of first", "")
+    assert crowded.ledger.claim(crowded.handle(2), "w", "m")[:2] == (b"records of first", "")
 
 
 def test_a_full_server_still_takes_a_fault(crowded: Story, full: Callable[[], None]) -> None:
@@ -84,7 +84,7 @@ def test_a_full_server_still_takes_a_new_attempt_in_place_of_the_old_one(
     full()
 
     assert crowded.ledger.dispatch([crowded.command("second", expect=crowded.lane().seen)]) == ["ok"]
-    assert crowded.ledger.claim(crowded.handle(chain="second"), "w", "m") == (b"records of second", "")
+    assert crowded.ledger.claim(crowded.handle(chain="second"), "w", "m")[:2] == (b"records of second", "")
 
 
 def test_a_full_server_takes_no_new_chain_and_changes_nothing(crowded: Story, full: Callable[[], None]) -> None:

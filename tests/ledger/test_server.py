@@ -39,7 +39,7 @@ def test_scripts_that_the_server_forgot_are_loaded_again(own_server: RedisServer
             client.script_flush()
             stage()
         client.script_flush()
-        assert story.ledger.claim(story.handle(2), "v", "m") == (b"cut", "")
+        assert story.ledger.claim(story.handle(2), "v", "m")[:2] == (b"cut", "")
         client.script_flush()
         commands = [story.command(chain, lane=lane) for lane, chain in enumerate("abc", start=1)]
         assert story.ledger.dispatch(commands) == ["ok"] * 3

@@ -16,7 +16,7 @@ from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.events import DispatchAnswer
 from bridge.devstack import RedisServer
-from bridge.entries import NO_ATTEMPTS, NOTHING_SEEN, Failure, Outcome, Rejection, link_id
+from bridge.entries import NO_ATTEMPTS, NOTHING_SEEN, BatchHeader, Failure, Outcome, Rejection, link_id
 from bridge.ledger.connect import connect
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import Ledger
@@ -60,7 +60,9 @@ class Scene:
         """Of the lane as it is now."""
         lanes = self.ledger.read([TP])[TP].lanes
         rows = tuple((offset, 0, None, b"%d" % offset, ()) for offset in offsets)
-        about = ef.Chain(chain, 0, offsets[0], offsets[-1], 17, 1, "size", len(rows), 100)
+        about = ef.Chain(
+            chain, 0, offsets[0], offsets[-1], 17, 1, (BatchHeader(offsets[0], offsets[-1], len(rows), "size"),), 100
+        )
         expect = lanes[0].seen if lanes else NOTHING_SEEN
         return ef.Dispatch(TP, 4, self.owner, about, rows, expect, 5, NO_ATTEMPTS, 1, judged=judged)
 

@@ -98,6 +98,7 @@ class SimBridge(Client):
                     self.world.truth.dispatched(effect, is_fenced=self.world.is_fenced(effect), era=era)
                     self.world.dispatched[chain.id] = [row[OFFSET] for row in effect.rows]
                     self.world.operators.check_dispatch(effect)
+                    self.world.trains.check_dispatch(effect, self.core.config.rules_of(effect.tp.topic))
                 if not effect.publish_after_s:
                     self._publish_soon(effect.tp, effect.serial, Message(effect.tp, chain.lane, chain.id, 1))
             return ev.Dispatched(effect.tp, effect.serial, chain.lane, chain.id, ev.DispatchAnswer(answer))

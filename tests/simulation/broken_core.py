@@ -32,6 +32,7 @@ _dispose = Disposing._dispose
 _go_on = Lane.go_on
 _look_at = Sweeping._look_at
 _take_outcome = Lane.take_outcome
+_uncouple = Lane.uncouple
 _why_clear = assignment._why_clear
 
 
@@ -157,6 +158,25 @@ def retries_behind() -> Iterator[None]:
         lane.receive([*lane.batcher.take_all(), *failed], at)
 
     with _put(Lane, "go_on", go_on):
+        yield
+
+
+@contextmanager
+def keeps_trains_together() -> Iterator[None]:
+    """What a train left unfinished goes again as one batch."""
+    with _put(Lane, "uncouple", lambda lane, now: None):
+        yield
+
+
+@contextmanager
+def forgets_what_stopped() -> Iterator[None]:
+    """What was behind the batch that stopped a train rides in the next train."""
+
+    def uncouple(lane: Lane, now: float) -> None:
+        _uncouple(lane, now)
+        lane.alone_up_to, lane.pace.length = -1, lane.rules.max_batches_per_chain
+
+    with _put(Lane, "uncouple", uncouple):
         yield
 
 

@@ -30,10 +30,10 @@ class ClaimsAnyLink(Ledger):
         self._of_link.setdefault((command.chain, 1), command.payload)
         return super()._dispatch(command)
 
-    def advance(self, handle: Handle, nonce: str, payload: bytes | None) -> bool:
+    def advance(self, handle: Handle, nonce: str, payload: bytes | None, took_s: float = 0.0) -> bool:
         if payload is not None:
             self._of_link.setdefault((handle.chain, handle.link + 1), payload)
-        return super().advance(handle, nonce, payload)
+        return super().advance(handle, nonce, payload, took_s)
 
     def claim(self, handle: Handle, worker: str, nonce: str) -> ClaimAnswer:
         held = self._lane(handle.tp, handle.lane)

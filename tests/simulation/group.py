@@ -35,12 +35,14 @@ class Group:
             "p",
             (TASK,) * world.links,
             batch_size=draw.randint(1, 6),
-            batch_bytes=mix.value_bytes * 4,
+            batch_bytes=mix.value_bytes * (30 if "trains" in mix.faults else 4),
             batch_timeout=draw.choice((0.05, 1.0)),
             order_by="partition" if lanes == 1 else "key",
             lanes=lanes,
             retry=Retry(mix.attempts, delay=0.5, max_delay=5.0),
             link_timeout=30.0,
+            max_batches_per_chain=6,
+            train_target=1.0,
             on_exhausted="dead_letter" if world.policy == "hook" else world.policy,  # type: ignore[arg-type]
             on_failed=HOOK if world.policy == "hook" else "",
         )

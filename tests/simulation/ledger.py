@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.core.effects import Dispatch
-from bridge.entries import Failure, Outcome, Rejection
+from bridge.entries import BatchHeader, Failure, Outcome, Rejection
 from bridge.ledger.ledger import DispatchCommand
 from bridge.ledger.notices import Notice
 from bridge.records import Row, TopicPartition
@@ -28,6 +28,11 @@ class Payload:
     carried: Failure | None = None
     rejected: tuple[Rejection, ...] = ()
     judged: Outcome | None = None
+    batches: tuple[BatchHeader, ...] = ()
+
+    def batch_of(self, offset: int) -> BatchHeader:
+        """The batch that holds the record."""
+        return next(batch for batch in self.batches if offset <= batch.last)
 
 
 class Ledger(LedgerModel):
@@ -83,7 +88,7 @@ class Ledger(LedgerModel):
             effect.expect,
             effect.base,
             effect.counters,
-            self.put(Payload(effect.rows, chain.last, judged=effect.judged)),
+            self.put(Payload(effect.rows, chain.last, judged=effect.judged, batches=chain.batches)),
             effect.publish_after_s,
             effect.rule,
             effect.judged,

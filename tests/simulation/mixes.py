@@ -104,9 +104,18 @@ MIXES = {
         attempts=2,
         policies=DISPOSED,
     ),
+    "trains": _mix("trains taskfail notice", partitions=1),
+    "trains and losses": _mix(
+        f"trains redis flush rollback rule {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} hang falsedead"
+    ),
+    "trains given up": _mix(
+        f"trains poison reject unnamed undecodable hang {GROUP_FAULTS} {WORKER_FAULTS} notice lost letters",
+        attempts=2,
+        policies=DISPOSED,
+    ),
     "everything given up": _mix(
-        f"poison reject unnamed undecodable {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore slow "
-        "letters redis flush rollback rule retention",
+        f"trains poison reject unnamed undecodable {GROUP_FAULTS} {WORKER_FAULTS} {NOISE} {COMMIT_ERRORS} eager sore "
+        "slow letters redis flush rollback rule retention",
         attempts=4,
         policies=DISPOSED,
     ),

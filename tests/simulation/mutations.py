@@ -79,6 +79,20 @@ _ALL = (
         core.retries_behind,
     ),
     Mutation(
+        "retry-whole-train",
+        "What a train left unfinished goes again as one batch.",
+        "trains",
+        ("P11",),
+        core.keeps_trains_together,
+    ),
+    Mutation(
+        "train-after-failure",
+        "What was behind the batch that stopped a train rides in the next train.",
+        "trains",
+        ("P11",),
+        core.forgets_what_stopped,
+    ),
+    Mutation(
         "forget-seen",
         "A lane forgets that its dispatch was refused, and does not look at what the ledger holds instead.",
         "rollback",

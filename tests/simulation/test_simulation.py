@@ -38,6 +38,12 @@ def test_lanes_of_one_partition_run_side_by_side() -> None:
     assert max(simulate("keys", seed).truth.max_running for seed in range(10)) >= 3
 
 
+def test_lanes_with_a_backlog_send_trains() -> None:
+    found = [simulate("trains", seed).trains for seed in range(10)]
+    assert sum(trains.count for trains in found) > 50
+    assert max(trains.longest for trains in found) == 6
+
+
 def test_a_poisoned_record_stops_its_lane_and_nothing_behind_it_is_committed() -> None:
     stopped = 0
     for seed in range(20):

@@ -25,6 +25,7 @@ from tests.simulation.kafka import Kafka
 from tests.simulation.ledger import Ledger
 from tests.simulation.mixes import MIXES, Mix
 from tests.simulation.operators import SimOperators
+from tests.simulation.trains import Trains
 from tests.simulation.truth import Truth, Violation
 from tests.simulation.workers import Message, SimWorker
 
@@ -78,6 +79,7 @@ class World:
         #: those that any bridge so far was started with
         self.policies = {self.policy}
         self.operators = SimOperators(self)
+        self.trains = Trains()
         self.group = Group(self)
         self.workers = [SimWorker(self, index) for index in range(3)]
         for _ in range(mix.bridges):

@@ -57,10 +57,13 @@ def payload(rows: Sequence[Row], *, links: int = 1, data: Sequence[object] | Non
 
 
 class FakeLedger:
-    """Answers a claim with a payload, and keeps what is reported. `troubles` are raised first, one for each call."""
+    """Answers a claim with a payload, and keeps what is reported. `troubles` are raised first, one for each call.
+    `slowest_s`: an earlier link of the chain ran so long."""
 
     def __init__(self, blob: bytes = b"") -> None:
         self.blob = blob
+        self.slowest_s = 0.0
+        self.took: list[float] = []
         self.refusals: list[str] = []
         self.troubles: list[BaseException] = []
         self.accepts = True
@@ -73,10 +76,11 @@ class FakeLedger:
         self._trouble()
         self.claims.append((worker, nonce))
         refused = self.refusals.pop(0) if self.refusals else ""
-        return ClaimAnswer(None if refused else self.blob, refused)
+        return ClaimAnswer(None if refused else self.blob, refused, self.slowest_s)
 
-    def advance(self, handle: Handle, nonce: str, blob: bytes | None) -> bool:
+    def advance(self, handle: Handle, nonce: str, blob: bytes | None, took_s: float = 0.0) -> bool:
         self._trouble()
+        self.took.append(took_s)
         self.advanced.append(blob)
         return self.accepts
 

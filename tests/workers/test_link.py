@@ -345,6 +345,25 @@ def test_batches_of_a_train_run_one_after_another_until_one_fails(app: Celery, b
     assert (table.ledger.outcome.kind, table.ledger.outcome.next_offset) == ("partial", 12)
 
 
+def test_an_outcome_says_how_long_the_slowest_link_ran(app: Celery, bench: MakeBench) -> None:
+    table, nap = bench(payload(rows(1, 2))), batch_task(app, lambda batch: time.sleep(0.02))
+    begun = time.monotonic()
+    table.run(nap)
+    assert 0.02 <= table.ledger.outcome.took_s <= time.monotonic() - begun + 1e-6
+
+    table = bench(payload(rows(1, 2)))
+    table.ledger.slowest_s = 1000.0
+    table.run(nap)
+    assert table.ledger.outcome.took_s == 1000.0
+
+
+def test_a_link_that_is_not_the_last_says_how_long_it_ran(app: Celery, bench: MakeBench) -> None:
+    table = bench(payload(rows(1, 2), links=2))
+    begun = time.monotonic()
+    table.run(record_task(app, lambda record: time.sleep(0.01)))
+    assert 0.02 <= table.ledger.took[0] <= time.monotonic() - begun + 1e-6
+
+
 # --- self.retry ------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,8 @@ if ARGV[11] == '' and redis.call('EXPIRE', KEYS[2], KEEP_S) == 0 then return 'no
 if chain and not outcome then redis.call('DEL', payload_of(chain, link)) end
 if ARGV[11] ~= '' then redis.call('SET', KEYS[2], ARGV[11], 'EX', KEEP_S) end
 redis.call('HDEL', KEYS[1], lane .. '.claim', lane .. '.outcome',
-  lane .. '.publish_after', lane .. '.superseded', lane .. '.judged', lane .. '.disposing')
+  lane .. '.publish_after', lane .. '.superseded', lane .. '.judged', lane .. '.disposing',
+  lane .. '.slowest')
 redis.call('HSET', KEYS[1], lane .. '.chain', new, lane .. '.first', ARGV[5], lane .. '.last', ARGV[6],
   lane .. '.link', '1', lane .. '.links', ARGV[7], lane .. '.counters', ARGV[9])
 if ARGV[17] ~= '' then redis.call('HSET', KEYS[1], lane .. '.judged', ARGV[17]) end
