@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 #: partitions that there may be
 _PARTITIONS = 1024
@@ -50,3 +52,22 @@ class Seen:
         """Of each partition; below zero where something was wrong."""
         begin = link * _PARTITIONS
         return self._next[begin : begin + partitions].tolist()
+
+    def take_all(self, count: int, place: Callable[[int], tuple[int, int]]) -> None:
+        """`count` records came, of which place(index) is partition and offset, in runs of one partition. Looks at the
+        ends of runs alone, so that looking costs next to nothing. Raises ValueError unless they are what is next."""
+        if count:
+            self._take_between(0, count, place)
+
+    def take_messages(self, messages: Sequence[Any]) -> None:
+        """The same for messages of confluent-kafka."""
+        self.take_all(len(messages), lambda index: (messages[index].partition(), messages[index].offset()))
+
+    def _take_between(self, begin: int, end: int, place: Callable[[int], tuple[int, int]]) -> None:
+        (partition, first), (other, last) = place(begin), place(end - 1)
+        if partition == other and last - first == end - begin - 1:
+            self.take(partition, first, last, end - begin)
+        else:
+            middle = (begin + end) // 2
+            self._take_between(begin, middle, place)
+            self._take_between(middle, end, place)
