@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks import latency, throughput
+from benchmarks import comparison, latency, throughput
 from benchmarks.case import Case
 
-MODULES = (throughput, latency)
+MODULES = (throughput, comparison, latency)
 
 
 def all_cases() -> tuple[Case, ...]:
