@@ -54,7 +54,7 @@ def encode_data(data: Sequence[object], offsets: Sequence[int]) -> bytes:
         raise
 
 
-def decode_data(blob: bytes) -> list[Any]:
+def decode_data(blob: bytes | memoryview) -> list[Any]:
     """The values that `encode_data` stored."""
     return _decoder.decode(blob)
 
