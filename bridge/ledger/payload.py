@@ -3,6 +3,11 @@
 Rules: byte for byte what Kafka delivered, None and b"" apart; headers and data only when there are some; a record
 object is made only when a task touches it. Layout: "LB", format, length of the head, head, columns, each of them an
 array of msgpack's: written and read in C, in a fraction of what counting, joining and cutting by size would take.
+
+The columns may be compressed, the head never. Decompressed is everything at once, before the task's code runs: that
+might catch what a spoilt payload raises, and go on without the records. The upper half of the format says how they are
+compressed: a worker from before there was compression, which would take what it finds for columns, refuses such a
+format (17, 33) as unknown; a payload that is not compressed stays what it was, format 1, like handle and hash.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from bridge.entries import FORMAT, BatchHeader, Failure, Outcome, Rejection
+from bridge.ledger.compression import Body, Compression, format_of, read_body, split_format, stored, stored_data
 from bridge.ledger.data import decode_data, encode_data
 from bridge.ledger.formats import LedgerError, check_format
 from bridge.records import Headers, Record, Row
@@ -27,7 +33,7 @@ _PREFIX = struct.Struct("<2sBI")
 _MAGIC = b"LB"
 
 #: what reading other bytes than were written may raise
-_UNREADABLE = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+_UNREADABLE = (msgspec.MsgspecError, struct.error, ValueError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,19 @@ _bytes_decoder = msgspec.msgpack.Decoder(list[bytes | None])
 _headers_decoder = msgspec.msgpack.Decoder(list[Headers])
 
 
-def encode(header: PayloadHeader, rows: Sequence[Row], data: Sequence[object] | None = None) -> bytes:
+def encode(
+    header: PayloadHeader,
+    rows: Sequence[Row],
+    data: Sequence[object] | None = None,
+    *,
+    compression: Compression = "none",
+) -> bytes:
     """The payload of consecutive records of a lane, with what a link returned for each in `data`.
 
     Raises UnserialisableData when that cannot be carried.
     """
     offsets, timestamps, keys, values, headers = zip(*rows, strict=True) if rows else ((),) * 5
-    return _encode_columns(header, offsets, timestamps, keys, values, headers, data)
+    return _encode_columns(compression, header, offsets, timestamps, keys, values, headers, data)
 
 
 def decode(blob: bytes) -> Payload:
@@ -105,17 +117,17 @@ def decode(blob: bytes) -> Payload:
     if len(blob) < _PREFIX.size or not blob.startswith(_MAGIC):
         raise LedgerError(f"not a payload: {blob[:16]!r}. Remedy: leave the keys under lanebridge: to lanebridge.")
     _, found, length = _PREFIX.unpack_from(blob)
-    check_format("the payload of a link", found)
+    compression, number = split_format(found)
+    check_format("the payload of a link", number)
     start = _PREFIX.size + length
     try:
         head = _head_decoder.decode(memoryview(blob)[_PREFIX.size : start])
+        body = read_body(blob, start, compression, head.layout.sizes())
     except _UNREADABLE as error:
         raise _spoilt(error) from error
     if sum(batch.count for batch in head.header.batches) != head.layout.count:
         raise _spoilt("its batches have another number of records")
-    if start + sum(head.layout.sizes()) != len(blob):
-        raise _spoilt("its columns have another size")
-    return Payload(blob, head, start)
+    return Payload(blob, head, body)
 
 
 def _spoilt(why: object) -> LedgerError:
@@ -126,6 +138,7 @@ def _spoilt(why: object) -> LedgerError:
 
 
 def _encode_columns(
+    compression: Compression,
     header: PayloadHeader,
     offsets: Sequence[int],
     timestamps: Sequence[int],
@@ -145,26 +158,29 @@ def _encode_columns(
         _encoder.encode(headers) if any(headers) else b"",
         b"" if data is None else encode_data(data, offsets),
     )
-    return _assemble(header, _Layout(count, first, timestamp, *map(len, columns)), *columns)
+    layout = _Layout(count, first, timestamp, *map(len, columns))
+    *of_records, of_data = columns
+    return _assemble(compression, header, layout, *stored(compression, of_records), stored_data(compression, of_data))
 
 
 def _differ(numbers: Sequence[int]) -> bool:
     return bool(numbers) and (numbers[-1] != numbers[0] or numbers.count(numbers[0]) < len(numbers))
 
 
-def _assemble(header: PayloadHeader, layout: _Layout, *columns: bytes) -> bytes:
+def _assemble(compression: Compression, header: PayloadHeader, layout: _Layout, *body: bytes) -> bytes:
     head = _encoder.encode(_Head(header, layout))
-    return b"".join((_PREFIX.pack(_MAGIC, FORMAT, len(head)), head, *columns))
+    return b"".join((_PREFIX.pack(_MAGIC, FORMAT + format_of(compression), len(head)), head, *body))
 
 
 class Payload:
     """What a link works on. Columns are split when they are first needed."""
 
-    def __init__(self, blob: bytes, head: _Head, start: int) -> None:
+    def __init__(self, blob: bytes, head: _Head, body: Body) -> None:
         self.header = head.header
         self._blob = blob
         self._layout = head.layout
-        self._starts = tuple(accumulate(head.layout.sizes(), initial=start))
+        self._body = body
+        self._starts = tuple(accumulate(head.layout.sizes(), initial=body.start))
 
     def __len__(self) -> int:
         return self._layout.count
@@ -187,7 +203,7 @@ class Payload:
         carried: Carried | None = None,
     ) -> bytes:
         """The payload of the next link: the records at these indices (rising), with `data` for each of them (None:
-        the data they have), and what it must carry along (None: what this one carries).
+        the data they have), and what it must carry along (None: what this one carries). It is compressed as this one.
 
         Raises UnserialisableData.
         """
@@ -197,6 +213,7 @@ class Payload:
         if len(keep) == len(self):
             return self._with_data(header, data)
         return _encode_columns(
+            self._body.compression,
             header,
             _pick(self.offsets, keep),
             _pick(self.timestamps, keep),
@@ -207,12 +224,14 @@ class Payload:
         )
 
     def _with_data(self, header: PayloadHeader, data: Sequence[object] | None) -> bytes:
-        """All records again: the columns go over as they are."""
+        """All records again: their columns go over as they are stored."""
+        body = self._body
         if data is None:
-            return _assemble(header, self._layout, self._blob[self._starts[0] :])
+            return _assemble(body.compression, header, self._layout, self._blob[body.stored :])
         blob = encode_data(data, self.offsets)
         layout = msgspec.structs.replace(self._layout, data=len(blob))
-        return _assemble(header, layout, self._blob[self._starts[0] : self._starts[_DATA]], blob)
+        records = self._blob[body.stored : body.stored_data]
+        return _assemble(body.compression, header, layout, records, stored_data(body.compression, blob))
 
     def _batches_of(self, keep: Sequence[int]) -> tuple[BatchHeader, ...]:
         if len(keep) == len(self):
@@ -261,7 +280,7 @@ class Payload:
 
     def _column(self, index: int, read: Callable[[memoryview], list[T]]) -> list[T]:
         try:
-            column = read(memoryview(self._blob)[self._starts[index] : self._starts[index + 1]])
+            column = read(memoryview(self._body.columns)[self._starts[index] : self._starts[index + 1]])
         except _UNREADABLE as error:
             raise _spoilt(error) from error
         if len(column) != len(self):
