@@ -46,7 +46,7 @@ def other(
         stack.start("celery", "-A", "benchmarks.naive", "worker", "-n", f"naive{index}@%h", *SOLO, **given)
         for index in range(workers)
     ]
-    return watched(stack, Running(group, seen, [stack.start(*program, **given)], started), records, drains=False)
+    return watched(stack, Running(group, seen, [stack.start(*program, **given)], started), records, ours=False)
 
 
 def _ours(*arguments: str) -> Callable[[], Sequence[str]]:

@@ -17,6 +17,7 @@ from typing import Self
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from redis import Redis
 
 from benchmarks.seen import Seen
 from benchmarks.values import values
@@ -112,6 +113,11 @@ class Stack:
             worker = ("celery", "-A", APP, "bridge", "worker", "-n", f"measured{first}@%h", *options, "-Q", lanes)
             started.append(self.start(*worker, **env))
         return started
+
+    def empty_redis(self) -> None:
+        """What a window leaves in queues and ledger must not come up in the next."""
+        with Redis.from_url(self.redis.url) as client:
+            client.flushall()
 
     def finished(self) -> float:
         """How many records are finished, as the bridge says."""

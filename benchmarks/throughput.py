@@ -54,7 +54,7 @@ _EXPLORED = tuple(
 )
 
 _TRAINS = tuple(
-    _case(f"trains/{most}", Setting({"batch_size": 100, "max_batches_per_chain": most}, records=2_000_000))
+    _case(f"trains/{most}", Setting({"batch_size": 100, "max_batches_per_chain": most}, records=most * 500_000))
     for most in (1, 4)
 )
 
