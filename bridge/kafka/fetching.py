@@ -37,10 +37,9 @@ class Fetch:
 
 def set_events_apart(messages: list[Message]) -> tuple[list[Message], list[Message]]:
     """Records, and events: messages that carry an error or an end of log."""
-    errors = list(map(Message.error, messages))
-    if not any(errors):
+    if not any(map(Message.error, messages)):
         return messages, []
-    pairs = list(zip(messages, errors, strict=True))
+    pairs = list(zip(messages, map(Message.error, messages), strict=True))
     return [message for message, error in pairs if not error], [message for message, error in pairs if error]
 
 

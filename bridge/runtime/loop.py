@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 #: records that one turn takes at the most, and seconds that it waits for the first one: while something is under
 #: way (short, so that acknowledgements are handled at once), and at rest
-TURN_RECORDS = 500
+TURN_RECORDS = 2000
 BUSY_WAIT, IDLE_WAIT = 0.002, 0.05
 #: how much of the estimated size of a record is left after a turn with smaller ones
 SIZE_MEMORY = 0.9

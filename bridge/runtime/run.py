@@ -7,6 +7,7 @@ second signal ends the process at once, without loss. Exit codes: 0, 1 fatal, 3 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -30,6 +31,9 @@ from bridge.runtime.watching import Watching
 logger = logging.getLogger(__name__)
 
 CLEAN, FATAL = 0, 1
+
+#: when the garbage collector looks for cycles: after so many new objects, and how often it looks at older ones
+COLLECTOR_THRESHOLDS = (50_000, 20, 100)
 
 
 class Ending:
@@ -101,6 +105,7 @@ def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:
         watching.introduce()
         parts.begin(stopping)
         watching.start()
+        _collect_rarely()
         while not ending.asked:
             parts.loop.turn()
             watching.look()
@@ -111,6 +116,14 @@ def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:
     if ending.error is not None:
         raise LanebridgeError(f"a thread of the bridge failed: {ending.error!r}")
     return ending.code
+
+
+def _collect_rarely() -> None:
+    """Rows come and go by the hundred thousand and are in no cycle: looking for cycles after every 700 of them, the
+    default, takes a fifth of the loop's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def _finish(parts: Parts, timeout: float) -> None:

@@ -87,8 +87,9 @@ class BridgeOptions(TypedDict, total=False):
         float,
         Option(
             Number(0, 3600),
-            0.0,
-            "The least time between two commits; 0 commits as soon as the last one is confirmed.",
+            0.01,
+            "The least time between two commits; 0 commits as soon as the last one is confirmed. After a crash nothing "
+            "is repeated however rare commits are: the ledger knows what is finished.",
             "5",
             "seconds",
         ),

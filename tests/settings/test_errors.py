@@ -21,7 +21,7 @@ TEXTS = {
     ("BRIDGE_SESSION_TIMEOUT", "10s"): "BRIDGE_SESSION_TIMEOUT='10s': session_timeout must be a number from 1 to 3600 "
     "(seconds). Set it to 30, for example, or leave it out for the default 10.",
     ("BRIDGE_COMMIT_INTERVAL", "nan"): "BRIDGE_COMMIT_INTERVAL='nan': commit_interval must be a number from 0 to 3600 "
-    "(seconds). Set it to 5, for example, or leave it out for the default 0.",
+    "(seconds). Set it to 5, for example, or leave it out for the default 0.01.",
     ("BRIDGE_WAIT_FOR_TOPICS", "perhaps"): "BRIDGE_WAIT_FOR_TOPICS='perhaps': wait_for_topics must be true or false. "
     "Set it to true, for example, or leave it out for the default false.",
     ("BRIDGE_START_FROM", "Latest"): 'BRIDGE_START_FROM=\'Latest\': start_from must be "earliest", "latest" or '

@@ -34,7 +34,7 @@ def test_every_option_has_the_documented_default() -> None:
         "http": "",
         "lane_queues": 16,
         "start_from": "earliest",
-        "commit_interval": 0.0,
+        "commit_interval": 0.01,
         "session_timeout": 10.0,
         "heartbeat_interval": 1.0,
         "wait_for_topics": False,
