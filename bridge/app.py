@@ -142,6 +142,7 @@ class Bridge:
                 each.topics,
                 tuple(map(self._with_task_options, each.links)),
                 None if each.on_failed is None else self._with_task_options(each.on_failed),
+                each.compression,
             )
             for each in self._pipelines
         ]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from bridge.declare.links import read_chain, read_hook
 from bridge.declare.topics import own_dead_letters, read_topics, shared_topics
+from bridge.ledger.compression import Compression
 from bridge.records import Decode, PipelineRules
 from bridge.runtime.plan import LinkPlan
 from bridge.settings import PIPELINE_OPTIONS, Misconfigured
@@ -23,7 +24,7 @@ _TWO_ANSWERS = (
 class Pipeline:
     """Topics and what their batches go through. `topics` are names, or regular expressions that begin with ^;
     `on_failed` is the task that is asked about records that are given up (None: `rules` say what becomes of them);
-    `decode` is "raw", "json" or a function of a record."""
+    `decode` is "raw", "json" or a function of a record; `compression` is that of its chains' payloads."""
 
     name: str
     topics: tuple[str, ...]
@@ -31,6 +32,7 @@ class Pipeline:
     rules: PipelineRules
     on_failed: LinkPlan | None
     decode: Literal["raw", "json"] | Decode
+    compression: Compression
 
     @property
     def link_timeout(self) -> float:
@@ -61,6 +63,7 @@ def declare(topics: object, chain: object, options: Mapping[str, Any], others: S
         rules=_rules(name, links, hook, values),
         on_failed=hook,
         decode=values["decode"],
+        compression=values["compression"],
     )
 
 

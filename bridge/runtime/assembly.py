@@ -131,6 +131,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         mailbox.post,
         messages_of=topics.messages_of,
         hook_messages_of=topics.hook_messages_of,
+        compression_of=topics.compression_of,
     )
     asker = Asker(admin, mailbox.post)
     sweeping = connect(plan.ledger_url)

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery
 
+from bridge.ledger.compression import Compression
 from bridge.records import PipelineRules
 from bridge.settings import Settings
 
@@ -26,12 +27,14 @@ class LinkPlan:
 @dataclass(frozen=True, slots=True)
 class PipelinePlan:
     """One pipeline; `topics` are names, or regular expressions that begin with ^. `on_failed` is the only link of the
-    chains that ask what becomes of records that are given up (None: nobody is asked)."""
+    chains that ask what becomes of records that are given up (None: nobody is asked); `compression` is that of its
+    chains' payloads."""
 
     rules: PipelineRules
     topics: tuple[str, ...]
     links: tuple[LinkPlan, ...]
     on_failed: LinkPlan | None = None
+    compression: Compression = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from bridge.core import effects as ef
 from bridge.core import events as ev
 from bridge.core.events import DispatchAnswer
 from bridge.entries import Owner
+from bridge.ledger.compression import Compression
 from bridge.ledger.ledger import DispatchCommand, Ledger
 from bridge.ledger.operators import Operators
 from bridge.ledger.payload import PayloadHeader, encode
@@ -48,7 +49,7 @@ class KeepEntries:
 
 class Publisher:
     """The work of the publisher's thread. `messages_of` finds the messages of a topic's pipeline, `hook_messages_of`
-    those of its on_failed task."""
+    those of its on_failed task, `compression_of` how its payloads are compressed."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Publisher:
         *,
         messages_of: Callable[[str], ChainMessages],
         hook_messages_of: Callable[[str], ChainMessages],
+        compression_of: Callable[[str], Compression],
     ) -> None:
         self._ledger = ledger
         self._operators = operators
@@ -67,6 +69,7 @@ class Publisher:
         self._bridge_id = bridge_id
         self._messages_of = messages_of
         self._hook_messages_of = hook_messages_of
+        self._compression_of = compression_of
         self._post = post
         self._producer: Any = None
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -136,7 +139,9 @@ class Publisher:
 
     def _dispatch(self, effects: list[ef.Dispatch]) -> None:
         try:
-            answers = self._ledger.dispatch([_command(effect) for effect in effects])
+            answers = self._ledger.dispatch(
+                [_command(effect, self._compression_of(effect.tp.topic)) for effect in effects]
+            )
         except redis.RedisError as error:
             for effect in effects:
                 self._post(ev.EffectFailed(effect, f"the ledger cannot be reached: {error}"))
@@ -196,7 +201,7 @@ def _link(effect: ef.PublishLink) -> Link:
     return Link(effect.tp, effect.lane, effect.chain, effect.link, effect.first, effect.last)
 
 
-def _command(effect: ef.Dispatch) -> DispatchCommand:
+def _command(effect: ef.Dispatch, compression: Compression) -> DispatchCommand:
     chain = effect.chain
     header = PayloadHeader(
         topic=effect.tp.topic,
@@ -220,7 +225,7 @@ def _command(effect: ef.Dispatch) -> DispatchCommand:
         expect=effect.expect,
         base=effect.base,
         counters=effect.counters,
-        payload=encode(header, effect.rows),
+        payload=encode(header, effect.rows, compression=compression),
         publish_after_s=effect.publish_after_s,
         rule=effect.rule,
         judged=effect.judged,

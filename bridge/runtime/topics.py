@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bridge.errors import LanebridgeError
 from bridge.kafka.admin import Admin
 from bridge.kafka.dead_letters import create_command
+from bridge.ledger.compression import Compression
 from bridge.records import PipelineRules, TopicPartition
 from bridge.runtime.kafka_settings import consumer_settings
 from bridge.runtime.messages import ChainMessages
@@ -86,6 +87,10 @@ class Topics:
     def hook_messages_of(self, topic: str) -> ChainMessages:
         """How the only link of a chain of its on_failed task is published."""
         return self._hook_messages[self.pipeline_of(topic).rules.name]
+
+    def compression_of(self, topic: str) -> Compression:
+        """How the payloads of its chains are compressed."""
+        return self.pipeline_of(topic).compression
 
     def queue_of(self, tp: TopicPartition, lane: int, link: int) -> str:
         """The queue of a link; link 0 is the on_failed task."""

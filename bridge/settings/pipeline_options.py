@@ -175,6 +175,17 @@ class PipelineOptions(TypedDict, total=False):
             "seconds",
         ),
     ]
+    compression: Annotated[
+        Literal["none", "lz4", "zstd"],
+        Option(
+            Choice(("none", "lz4", "zstd")),
+            "none",
+            "How records are compressed while they are in Redis: less memory and traffic there, more processor time in "
+            "bridge and workers; zstd makes them smaller than lz4 does, and costs more. batch_bytes, buffer_bytes and "
+            "in_flight_bytes count them as they came, not compressed.",
+            '"zstd"',
+        ),
+    ]
     name: Annotated[
         str | None,
         Option(

@@ -181,12 +181,12 @@ def test_tasks_and_pipelines_in_modules_of_the_app_are_loaded_first(
 
 
 def test_the_plan_holds_what_a_bridge_process_needs(bridge: Bridge, shop: Shop) -> None:
-    pipeline = bridge.pipeline("orders", chain=shop.parse.s() | shop.store.s("t"))
+    pipeline = bridge.pipeline("orders", chain=shop.parse.s() | shop.store.s("t"), compression="zstd")
     plan = bridge.plan()
     assert (plan.app, plan.settings) == (shop.app, bridge.settings)
     assert plan.ledger_url == "redis://:hunter2@localhost:6379/0"
     (planned,) = plan.pipelines
-    assert (planned.rules, planned.topics) == (pipeline.rules, ("orders",))
+    assert (planned.rules, planned.topics, planned.compression) == (pipeline.rules, ("orders",), "zstd")
     assert [dataclasses.astuple(link) for link in planned.links] == [
         ("shop.parse", (), {}, {}),
         ("shop.store", ("t",), {}, {}),

@@ -29,7 +29,7 @@ def test_a_pipeline_has_the_documented_defaults(bridge: Bridge, shop: Shop) -> N
     assert bridge.pipelines == (pipeline,)
     assert (pipeline.name, pipeline.topics) == ("orders", ("orders",))
     assert pipeline.links == (LinkPlan("shop.store"),)
-    assert (pipeline.on_failed, pipeline.decode) == (None, "raw")
+    assert (pipeline.on_failed, pipeline.decode, pipeline.compression) == (None, "raw", "none")
     rules = pipeline.rules
     assert (rules.on_exhausted, rules.on_failed, rules.dead_letter_topic) == ("dead_letter", "", "{topic}.dlq")
     assert (rules.name, rules.tasks, rules.close_batch) == ("orders", ("shop.store",), None)
@@ -58,10 +58,11 @@ def test_a_pipeline_has_the_options_it_was_given(bridge: Bridge, shop: Shop) -> 
         link_timeout=60,
         max_batches_per_chain=4,
         train_target=1,
+        compression="lz4",
         name="shop",
     )
     rules = pipeline.rules
-    assert (pipeline.name, pipeline.topics) == ("shop", ("orders", "refunds"))
+    assert (pipeline.name, pipeline.topics, pipeline.compression) == ("shop", ("orders", "refunds"), "lz4")
     assert (rules.batch_size, rules.batch_bytes, rules.batch_timeout) == (500, 2_000_000, 0.0)
     assert (rules.close_batch, rules.retry, rules.rule) == (closes, Retry(max_attempts=2), "key:4")
     assert (rules.tasks, rules.links) == (("shop.parse", "shop.store"), 2)
@@ -171,6 +172,11 @@ OPTIONS: dict[str, tuple[Any, str]] = {
         True,
         "link_timeout=True: link_timeout must be a number from 0.1 to 86400 (seconds). "
         "Set it to 900, for example, or leave it out for the default 300.",
+    ),
+    "compression": (
+        "gzip",
+        'compression=\'gzip\': compression must be "none", "lz4" or "zstd". '
+        'Set it to "zstd", for example, or leave it out for the default none.',
     ),
     "name": (
         "",

@@ -7,15 +7,23 @@ from typing import Any
 
 from celery import Celery
 
+from bridge.ledger.compression import Compression
 from bridge.records import PipelineRules
 from bridge.runtime.plan import LinkPlan, PipelinePlan, Plan
 from bridge.settings import resolve
 
 
-def pipeline(name: str, *topics: str, on_failed: LinkPlan | None = None, **rules: Any) -> PipelinePlan:
+def pipeline(
+    name: str,
+    *topics: str,
+    on_failed: LinkPlan | None = None,
+    compression: Compression = "none",
+    **rules: Any,
+) -> PipelinePlan:
     """A pipeline of one link, named after its task; `rules` are fields of PipelineRules."""
     hook = "" if on_failed is None else on_failed.task
-    return PipelinePlan(PipelineRules(name, (name,), on_failed=hook, **rules), topics, (LinkPlan(name),), on_failed)
+    of_core = PipelineRules(name, (name,), on_failed=hook, **rules)
+    return PipelinePlan(of_core, topics, (LinkPlan(name),), on_failed, compression)
 
 
 def plan(*pipelines: PipelinePlan, redis_url: str = "redis://127.0.0.1:1/0", **settings: Any) -> Plan:

@@ -17,6 +17,7 @@ from bridge.core import events as ev
 from bridge.core.events import DispatchAnswer
 from bridge.devstack import RedisServer
 from bridge.entries import NO_ATTEMPTS, NOTHING_SEEN, BatchHeader, Failure, Outcome, Rejection, link_id
+from bridge.ledger.compression import split_format
 from bridge.ledger.connect import connect
 from bridge.ledger.handle import Handle
 from bridge.ledger.ledger import Ledger
@@ -39,7 +40,12 @@ class Scene:
     """A publisher, its ledger and the queues."""
 
     def __init__(self, client: redis.Redis, url: str, group: str) -> None:
-        given = plan(pipeline("store", "orders", on_failed=HOOK), redis_url=url, group_id=group)
+        given = plan(
+            pipeline("store", "orders", on_failed=HOOK),
+            pipeline("file", "^packed-.*", compression="zstd"),
+            redis_url=url,
+            group_id=group,
+        )
         topics = Topics(given)
         self.client = client
         self.group = group
@@ -53,6 +59,7 @@ class Scene:
             self.events.append,
             messages_of=topics.messages_of,
             hook_messages_of=topics.hook_messages_of,
+            compression_of=topics.compression_of,
         )
         self.owner = self.ledger.assign(TP, "me", 0).owner
 
@@ -151,6 +158,20 @@ def test_an_ordinary_chain_goes_to_the_pipelines_first_task(scene: Scene) -> Non
     tasks = [json.loads(raw)["headers"]["task"] for raw in scene.client.lrange(queue, 0, -1)]
     assert tasks == ["store", "store"]
     assert scene.ledger.read([TP])[TP].lanes[0].judged is None
+
+
+def test_payloads_are_compressed_as_their_pipeline_says(scene: Scene) -> None:
+    packed = TopicPartition("packed-orders", 2)
+    owner = scene.ledger.assign(packed, "me", 0).owner
+    plain = scene.dispatch("plain")
+    scene.publisher.work([plain, replace(plain, tp=packed, owner=owner, chain=replace(plain.chain, id="packed"))])
+
+    found = {}
+    for tp, chain in ((TP, "plain"), (packed, "packed")):
+        blob = scene.ledger.claim(Handle.of(scene.group, tp, 0, chain, 1), "w", "n").payload or b""
+        assert [record.offset for record in decode(blob).records()] == [5, 6, 7]
+        found[chain] = split_format(blob[2])[0]
+    assert found == {"plain": "none", "packed": "zstd"}
 
 
 def _body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
