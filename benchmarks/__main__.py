@@ -17,39 +17,49 @@ import msgspec
 from benchmarks.case import Case
 from benchmarks.kept import Window, code_of_the_bridge, drop, keep, load
 from benchmarks.page import page_cost
-from benchmarks.runner import Job, expected_s, quickened, run
+from benchmarks.runner import TRIES, Job, expected_s, quickened, run
 from benchmarks.suite import all_cases
 from benchmarks.tables import THROUGHPUT, columns_of, table
+from benchmarks.throughput import SMOKE
 from benchmarks.viewers import viewers_cost
 
 
 @click.group(invoke_without_command=True)
 @click.option("--quick", is_flag=True, help="A few cases, few windows, a tenth of the records; nothing is kept.")
+@click.option("--smoke", is_flag=True, help="Two tiny cases: whether they are right, not how fast. Nothing is kept.")
 @click.option("--fresh", is_flag=True, help="Forget what was kept of these cases.")
 @click.option("--only", metavar="PREFIX", multiple=True, help="Cases whose name begins so; may be given again.")
 @click.option("--list", "listed", is_flag=True, help="Name the cases, and how many windows of each are missing.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write all windows of these cases here, too.")
 @click.pass_context
 def bench(
-    context: click.Context, *, quick: bool, fresh: bool, only: tuple[str, ...], listed: bool, path: Path | None
+    context: click.Context,
+    *,
+    quick: bool,
+    smoke: bool,
+    fresh: bool,
+    only: tuple[str, ...],
+    listed: bool,
+    path: Path | None,
 ) -> None:
     """Benchmarks on real parts, which they start and stop themselves. Run them on a machine that does nothing else."""
     if context.invoked_subcommand is not None:
         return
-    cases = [case for case in all_cases() if case.id.startswith(only or ("",))]
+    cases = SMOKE if smoke else [case for case in all_cases() if case.id.startswith(only or ("",))]
     if quick:
         cases = [quickened(case) for case in cases if case.quick]
-    if fresh and not quick:
+    is_kept = not quick and not smoke
+    if fresh and is_kept:
         drop(case.id for case in cases)
     if listed:
-        _list(cases, quick)
+        _list(cases, is_kept)
     else:
-        sys.exit(_run(cases, quick, path))
+        sys.exit(_run(cases, is_kept, path, tries=1 if smoke else TRIES))
 
 
-def _list(cases: Sequence[Case], quick: bool) -> None:
+def _list(cases: Sequence[Case], is_kept: bool) -> None:
     code, kept = code_of_the_bridge(), load()
-    wanted = _missing(cases, code, [] if quick else kept)
+    wanted = _missing(cases, code, kept if is_kept else [])
     for case in cases:
         click.echo(f"{case.id:45} {wanted[case.id]} of {case.windows} windows are missing")
     click.echo(f"about {expected_s(cases, wanted, kept) / 60:.0f} minutes")
@@ -60,20 +70,19 @@ def _missing(cases: Sequence[Case], code: str, kept: Sequence[Window]) -> dict[s
     return {case.id: max(0, case.windows - there[case.id]) for case in cases}
 
 
-def _run(cases: Sequence[Case], quick: bool, path: Path | None) -> int:
+def _run(cases: Sequence[Case], is_kept: bool, path: Path | None, tries: int) -> int:
     """The exit code: 0, 1 when a run was wrong, 130 when it was interrupted."""
     code, kept = code_of_the_bridge(), load()
-    found: list[Window] = [] if quick else [window for window in kept if window.code == code]
-    wanted = _missing(cases, code, found)
-    left = [sum(wanted.values())]
+    found = [window for window in kept if window.code == code] if is_kept else []
 
     def on_window(window: Window) -> None:
         found.append(window)
-        if not quick:
+        if is_kept:
             keep(window)
 
-    job = Job(wanted, code, on_window, click.echo)
-    click.echo(f"{left[0]} windows, about {expected_s(cases, wanted, kept) / 60:.0f} minutes; bridge {code}")
+    job = Job(_missing(cases, code, found), code, on_window, click.echo, tries, kept)
+    minutes = expected_s(cases, job.wanted, kept) / 60
+    click.echo(f"{sum(job.wanted.values())} windows, about {minutes:.0f} minutes; bridge {code}")
     try:
         run(cases, job)
         stopped = False
@@ -94,7 +103,7 @@ def _show(cases: Sequence[Case], windows: Sequence[Window]) -> None:
         own = [window for window in windows if window.case in ids]
         if own:
             columns = THROUGHPUT if all("cpu_ms" in window.figures for window in own) else columns_of(own)
-            click.echo(f"\n{name}\n{table(own, ids, columns)}")
+            click.echo(f"\n{name}\n{table(own, {id: id.partition('/')[2] for id in ids}, columns)}")
 
 
 bench.add_command(page_cost)

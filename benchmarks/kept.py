@@ -60,7 +60,7 @@ def drop(cases: Iterable[str], path: Path = RESULTS) -> None:
 
 
 def counted(windows: Sequence[Window], case: str) -> list[Window]:
-    """The windows of a case that count: those of the newest code that it was measured with."""
+    """The windows of a case that count: those of the newest code that it was measured with; none if it was not."""
     found = [window for window in windows if window.case == case]
     return [window for window in found if window.code == found[-1].code]
 

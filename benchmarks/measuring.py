@@ -92,7 +92,6 @@ def watched(stack: Stack, running: Running, records: int, *, ours: bool = True) 
             _check(running.seen, onlooker, whole=not records)
         except WrongRun as error:
             raise WrongRun(f"{error}\n{_all_said(stack, running)}") from error
-    stack.empty_redis()
     return figures(looks, wanted)
 
 

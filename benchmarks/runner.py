@@ -1,8 +1,8 @@
 """Runs what is missing of the cases: one set of servers and one filled topic for each shape, the windows of its cases
 in turn (a, b, c, a, b, c), so that what is compared was measured side by side.
 
-A window beside which too much else ran is measured again, at most three times, and then counts, marked. What a window
-gave is kept at once: Ctrl-C loses the window that runs, nothing else. A wrong run is not kept, the others go on.
+A window beside which too much else ran is measured again; the quietest of three counts, marked. What a window gave is
+kept at once: Ctrl-C loses the window that runs, nothing else. A case that ran wrong is left, the others go on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from statistics import median
+from subprocess import TimeoutExpired
 
 import psutil
 
@@ -24,7 +25,7 @@ from benchmarks.stack import Stack
 
 #: more than this share of one core of others makes a window noisy
 NOISY = 0.35
-#: how often a window is measured at most
+#: how often a window is measured at most, until it is quiet
 TRIES = 3
 #: what starting servers takes, and how many records per second fill a topic
 _START_S, _FILL_RATE = 10.0, 250_000
@@ -34,13 +35,16 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Job:
-    """What is to run: `wanted` windows of each case. `code` names the bridge; `keep` is called with each window that
-    counts. `wrong` and `left_out` say afterwards, by case, what there is to say."""
+    """What is to run: `wanted` windows of each case, a noisy one up to `tries` times. `code` names the bridge. `keep`
+    is called with each window that counts. `kept`: those that there are, from which times are guessed. `wrong` and
+    `left_out` say afterwards, by case, why."""
 
     wanted: Mapping[str, int]
     code: str
     keep: Callable[[Window], None]
     say: Say
+    tries: int = TRIES
+    kept: list[Window] = field(default_factory=list)
     wrong: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -64,47 +68,58 @@ def quickened(case: Case) -> Case:
     return replace(case, windows=case.quick, shape=replace(case.shape, records=case.shape.records // 10))
 
 
+def window_s(case: Case, kept: Sequence[Window]) -> float:
+    """Seconds that a window will take, by what it took before, else by what the case guesses."""
+    took = [window.seconds for window in kept if window.case == case.id]
+    return median(took) if took else case.seconds
+
+
 def expected_s(cases: Sequence[Case], wanted: Mapping[str, int], kept: Sequence[Window]) -> float:
-    """Seconds that the windows will take, by what they took before, else by what the cases guess."""
-    total = 0.0
-    for shape, group in by_shape(case for case in cases if wanted[case.id]):
-        total += _START_S + shape.records / _FILL_RATE
-        for case in group:
-            took = [window.seconds for window in kept if window.case == case.id]
-            total += wanted[case.id] * (median(took) if took else case.seconds)
-    return total
+    """Seconds that it will all take while it is quiet."""
+    shapes = by_shape(case for case in cases if wanted[case.id])
+    windows = sum(wanted[case.id] * window_s(case, kept) for case in cases)
+    return windows + sum(_START_S + shape.records / _FILL_RATE for shape, _ in shapes)
 
 
 def run(cases: Sequence[Case], job: Job) -> None:
     """Measure what is wanted of the cases."""
-    numbers = count(1)
+    numbers, left = count(1), dict(job.wanted)
     for shape, group in by_shape(case for case in cases if job.wanted[case.id]):
         job.say(f"{shape.partitions} partitions, {shape.records:,} records of {shape.size} bytes")
         with Stack(shape.partitions) as stack:
             stack.produce(shape.records, shape.size)
             for case in in_turn(group, job.wanted):
-                if case.id not in job.left_out:
+                left[case.id] -= 1
+                if case.id not in job.left_out and case.id not in job.wrong:
                     _run_window(case, stack, numbers, job)
+                    _say_what_is_left(cases, left, job)
+
+
+def _say_what_is_left(cases: Sequence[Case], left: Mapping[str, int], job: Job) -> None:
+    if windows := sum(left.values()):
+        job.say(f"    {windows} windows are left, about {expected_s(cases, left, job.kept) / 60:.0f} minutes")
 
 
 def _run_window(case: Case, stack: Stack, numbers: Iterator[int], job: Job) -> None:
     try:
         window = measured(case, stack, numbers, job)
-    except WrongRun as error:
-        job.wrong[case.id] = str(error)
-        job.say(f"  {case.id}: WRONG: {error}")
     except LeftOut as error:
         job.left_out[case.id] = str(error)
         job.say(f"  {case.id}: left out: {error}")
+    except (WrongRun, TimeoutError, TimeoutExpired) as error:
+        job.wrong[case.id] = str(error)
+        job.say(f"  {case.id}: WRONG: {error}")
     else:
         job.keep(window)
+        job.kept.append(window)
         job.say(f"  {case.id}: {brief(window)}")
 
 
 def measured(case: Case, stack: Stack, numbers: Iterator[int], job: Job) -> Window:
-    """One window that counts: the first quiet one, else the quietest of three."""
+    """One window that counts: the first quiet one, else the quietest of all tries."""
     tried: list[Window] = []
-    while not tried or (tried[-1].noisy and len(tried) < TRIES):
+    while not tried or (tried[-1].noisy and len(tried) < job.tries):
+        stack.empty_redis()
         number, began = next(numbers), time.monotonic()
         found = dict(case.run(stack, number))
         others = found.get("others", 0.0)
@@ -112,7 +127,7 @@ def measured(case: Case, stack: Stack, numbers: Iterator[int], job: Job) -> Wind
         seconds = round(time.monotonic() - began, 1)
         tried.append(Window(case.id, number, found, seconds, at, job.code, machine(), others > NOISY))
         if tried[-1].noisy:
-            job.say(f"  {case.id}: others took {others:.2f} of a core ({len(tried)} of {TRIES})")
+            job.say(f"  {case.id}: others took {others:.2f} of a core ({len(tried)} of {job.tries})")
     return min(tried, key=lambda window: (window.noisy, window.figures.get("others", 0.0)))
 
 

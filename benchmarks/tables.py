@@ -3,7 +3,7 @@ of its windows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -67,14 +67,13 @@ def _digits(windows: Sequence[Window], name: str) -> int:
     return 0 if most >= 100 else 1 if most >= 10 else 3 if most < 1 else 2
 
 
-def table(windows: Sequence[Window], cases: Sequence[str], columns: Sequence[Column]) -> str:
-    """Markdown. A case without windows is left out."""
-    rows = [["case", *(column.head for column in columns), "windows"]]
-    for case in cases:
-        own = counted(windows, case) if any(window.case == case for window in windows) else []
-        if own:
+def table(windows: Sequence[Window], cases: Mapping[str, str], columns: Sequence[Column]) -> str:
+    """Markdown with a line for each case, which is called so. A case without windows is left out."""
+    rows = [["", *(column.head for column in columns), "windows"]]
+    for case, name in cases.items():
+        if own := counted(windows, case):
             cells = [_cell(spread_of(own, column.figure), column) for column in columns]
-            rows.append([case.partition("/")[2] or case, *cells, _how_many(own)])
+            rows.append([name, *cells, _how_many(own)])
     return markdown(rows)
 
 

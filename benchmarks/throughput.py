@@ -94,3 +94,9 @@ _WORKERS = tuple(
 _BRIDGES = tuple(_case(f"bridges/{count}", Setting({"batch_size": 100}, bridges=count)) for count in (2, 4))
 
 CASES = (*ACCEPTANCE, *_EXPLORED, *_TRAINS, *_WORKERS, *_BRIDGES, *_COMPRESSION, *_PARTITIONS)
+
+#: for CI: whether it all still works and is right, no matter how fast
+SMOKE = tuple(
+    _case(f"smoke/batch-100-links-{links}", Setting({"batch_size": 100}, links), Shape(records=100_000), windows=1)
+    for links in (1, 2)
+)
