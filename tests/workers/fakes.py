@@ -53,7 +53,7 @@ def payload(rows: Sequence[Row], *, links: int = 1, data: Sequence[object] | Non
         carried=about.get("carried", Carried()),
         judged=about.get("judged"),
     )
-    return encode(header, rows, data)
+    return encode(header, rows, data, compression=about.get("compression", "none"))
 
 
 class FakeLedger:

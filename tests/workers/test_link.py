@@ -13,7 +13,8 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from bridge.entries import FORMAT, BatchHeader, Failure
-from bridge.ledger.formats import UnknownFormat
+from bridge.ledger.compression import Compression, split_format
+from bridge.ledger.formats import LedgerError, UnknownFormat
 from bridge.ledger.handle import Handle
 from bridge.ledger.payload import Carried
 from bridge.records import Batch, Record
@@ -479,6 +480,26 @@ def test_work_of_a_superseded_chain_is_thrown_away(app: Celery, bench: MakeBench
     table.ledger.accepts = False
     with pytest.raises(ClaimRefused):
         table.run(batch_task(app, lambda batch: None))
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_a_spoilt_payload_is_refused_before_the_task_could_make_light_of_it(
+    app: Celery, bench: MakeBench, compression: Compression
+) -> None:
+    seen: list[Batch] = []
+    table = bench(payload(rows(1, 2, 3), compression=compression)[:-1])
+    with pytest.raises(LedgerError, match=r"cannot be read: .* Remedy: its records are sent again"):
+        table.run(batch_task(app, seen.append))
+    assert not seen
+    assert (table.ledger.outcomes, table.ledger.advanced) == ([], [])
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_a_link_passes_records_on_as_it_got_them(app: Celery, bench: MakeBench, compression: Compression) -> None:
+    table = bench(payload(rows(1, 2, 3), links=2, compression=compression))
+    table.run(record_task(app, lambda record: record.offset))
+    assert table.ledger.passed_on.data == [10, 11, 12]
+    assert split_format((table.ledger.advanced[0] or b"")[2]) == (compression, FORMAT)
 
 
 def test_a_handle_of_another_format_is_refused_before_anything_is_claimed(app: Celery, bench: MakeBench) -> None:
