@@ -13,6 +13,7 @@ format (17, 33) as unknown; a payload that is not compressed stays what it was, 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -237,7 +238,8 @@ class Payload:
         if len(keep) == len(self):
             return self.header.batches
         ends = accumulate((batch.count for batch in self.header.batches), initial=0)
-        counts = (sum(start <= index < stop for index in keep) for start, stop in pairwise(ends))
+        places = (bisect_left(keep, end) for end in ends)
+        counts = (stop - start for start, stop in pairwise(places))
         return tuple(replace(batch, count=count) for batch, count in zip(self.header.batches, counts, strict=True))
 
     # --- columns -----------------------------------------------------------------------------------------------------
