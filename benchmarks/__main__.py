@@ -17,7 +17,9 @@ import msgspec
 from benchmarks.case import Case
 from benchmarks.kept import Window, code_of_the_bridge, drop, keep, load
 from benchmarks.page import page_cost
+from benchmarks.results import Results
 from benchmarks.runner import TRIES, Job, expected_s, quickened, run
+from benchmarks.stack import ROOT
 from benchmarks.suite import all_cases
 from benchmarks.tables import THROUGHPUT, columns_of, table
 from benchmarks.throughput import SMOKE
@@ -104,6 +106,15 @@ def _show(cases: Sequence[Case], windows: Sequence[Window]) -> None:
         if own:
             columns = THROUGHPUT if all("cpu_ms" in window.figures for window in own) else columns_of(own)
             click.echo(f"\n{name}\n{table(own, {id: id.partition('/')[2] for id in ids}, columns)}")
+
+
+@bench.command()
+def report() -> None:
+    """Write docs/performance.md's figures and pictures from what is kept."""
+    from benchmarks.report import write  # matplotlib takes a second
+
+    for path in write(Results(load())):
+        click.echo(path.relative_to(ROOT))
 
 
 bench.add_command(page_cost)

@@ -12,6 +12,7 @@ from functools import partial
 
 from benchmarks.case import Case, Shape
 from benchmarks.environment import python
+from benchmarks.goals import Goal
 from benchmarks.measuring import Running, watched
 from benchmarks.seen import Seen
 from benchmarks.stack import SOLO, TOPIC, Stack
@@ -87,3 +88,6 @@ CASES = (
     _case("arroyo-1000", _ARROYO, 1000, 1_000_000, env={"MEASURED_COMMITS": "batch"}),
     _case("arroyo-100-second", _ARROYO, 100, 1_000_000, env={"MEASURED_COMMITS": "second"}),
 )
+
+#: others have none here
+GOALS: tuple[Goal, ...] = ()

@@ -11,11 +11,14 @@ from __future__ import annotations
 from functools import partial
 
 from benchmarks.case import Case, Shape
+from benchmarks.goals import Goal
 from benchmarks.measuring import Setting, measure
 
 BACKLOG = Shape()
 #: of records of 1 KiB there are fewer: a gigabyte
 LARGE = Shape(size=1024, records=1_000_000)
+
+BATCHES = (50, 100, 500, 1000, 5000)
 
 #: as the Procfile starts its workers
 PROCFILE = ("-c", "2", "-E", "-l", "INFO", "--without-gossip", "--without-mingle")
@@ -26,15 +29,16 @@ def _case(name: str, setting: Setting, shape: Shape = BACKLOG, *, windows: int =
 
 
 def _acceptance(batch: int, links: int = 1, *, quick: int = 0) -> Case:
-    return _case(_name(batch, links), Setting({"batch_size": batch}, links), windows=5, quick=quick)
+    return _case(name_of(batch, links), Setting({"batch_size": batch}, links), windows=5, quick=quick)
 
 
 def _explored(batch: int, links: int) -> Case:
     records = 1_000_000 if batch <= 100 and links > 1 else 2_000_000
-    return _case(_name(batch, links), Setting({"batch_size": batch}, links, records=records))
+    return _case(name_of(batch, links), Setting({"batch_size": batch}, links, records=records))
 
 
-def _name(batch: int, links: int) -> str:
+def name_of(batch: int, links: int) -> str:
+    """The case with that size of a batch and so many links of the chain."""
     return f"throughput/batch-{batch}-links-{links}"
 
 
@@ -49,8 +53,8 @@ ACCEPTANCE = (
 _EXPLORED = tuple(
     _explored(batch, links)
     for links in (1, 2, 3)
-    for batch in (50, 100, 500, 1000, 5000)
-    if _name(batch, links) not in {case.id for case in ACCEPTANCE}
+    for batch in BATCHES
+    if name_of(batch, links) not in {case.id for case in ACCEPTANCE}
 )
 
 _TRAINS = tuple(
@@ -94,6 +98,28 @@ _WORKERS = tuple(
 _BRIDGES = tuple(_case(f"bridges/{count}", Setting({"batch_size": 100}, bridges=count)) for count in (2, 4))
 
 CASES = (*ACCEPTANCE, *_EXPLORED, *_TRAINS, *_WORKERS, *_BRIDGES, *_COMPRESSION, *_PARTITIONS)
+
+#: what these figures are meant to reach
+GOALS = (
+    *(
+        goal
+        for batch, links, rate, cpu_ms in (
+            (100, 1, 500_000, 2.6),
+            (500, 1, 600_000, 2.2),
+            (1000, 1, 600_000, 2.2),
+            (5000, 1, 800_000, 1.5),
+            (100, 2, 340_000, 4.5),
+        )
+        for goal in (
+            Goal(name_of(batch, links), "rate", at_least=rate),
+            Goal(name_of(batch, links), "cpu_ms", at_most=cpu_ms),
+        )
+    ),
+    Goal(name_of(1000, 1), "bridge_us", at_most=1.2),
+    Goal(name_of(1000, 1), "workers_us", at_most=0.8),
+    *(Goal(name_of(batch, 1), "rss_mib", at_most=143) for batch in (100, 1000, 5000)),  # 150 MB
+    *(Goal(name_of(batch, 1), "tail_s", at_most=0.2) for batch in (100, 1000)),
+)
 
 #: for CI: whether it all still works and is right, no matter how fast
 SMOKE = tuple(
