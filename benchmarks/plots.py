@@ -60,9 +60,9 @@ def _stacks(axes: Axes, results: Results, cases: Mapping[str, str]) -> None:
     for place, height in zip(places, bottoms, strict=True):
         axes.annotate(f"{height:.2f}", (place, height), (0, 2), textcoords="offset points", ha="center", fontsize=8)
     axes.set_xticks(places, list(cases.values()))
-    axes.set_ylim(0, max(bottoms) * 1.12)
+    axes.set_ylim(0, max(bottoms) * 1.25)
     axes.set_ylabel("CPU us per record = ms per 1,000")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=len(_PARTS), loc="upper right")
 
 
 def _scale(axes: Axes, values: Sequence[float], label: str) -> None:

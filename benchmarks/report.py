@@ -91,16 +91,9 @@ def _short(value: float) -> str:
 
 
 def _throughput(results: Results) -> str:
-    cases = [name_of(batch, links) for links in (1, 2, 3) for batch in BATCHES]
-    names = {case: case.partition("/")[2].replace("-", " ") for case in results.measured([*cases, _BARE])}
-    if not names:
-        return _NOTHING
-    rows = table(results.windows, names, THROUGHPUT)
-    if not results.of(_BARE):
-        return rows
-    bare = results.median(_BARE, "rate")
-    shares = [f"{case.partition('/')[2]} {results.median(case, 'rate') / bare:.2f}" for case in results.measured(cases)]
-    return f"{rows}\n\nShare of the bare consumer's rate: {', '.join(shares)}."
+    cases = [*(name_of(batch, links) for links in (1, 2, 3) for batch in BATCHES), _BARE]
+    names = {case: case.partition("/")[2].replace("-", " ") for case in cases}
+    return table(results.windows, names, THROUGHPUT, _BARE) if results.measured(cases) else _NOTHING
 
 
 def _model(results: Results) -> str:
@@ -130,7 +123,7 @@ def _comparison(results: Results) -> str:
     }
     anchors = [["", "records/s", "CPU ms per 1,000"]]
     anchors += [[anchor.name, f"{anchor.rate:,.0f}", f"{anchor.cpu_ms}"] for anchor in BROADWAY]
-    measured = table(results.windows, names, THROUGHPUT) if results.measured(cases) else _NOTHING
+    measured = table(results.windows, names, THROUGHPUT, _BARE) if results.measured(cases) else _NOTHING
     return f"{measured}\n\n{NOTE}\n\n{markdown(anchors)}"
 
 

@@ -67,14 +67,23 @@ def _digits(windows: Sequence[Window], name: str) -> int:
     return 0 if most >= 100 else 1 if most >= 10 else 3 if most < 1 else 2
 
 
-def table(windows: Sequence[Window], cases: Mapping[str, str], columns: Sequence[Column]) -> str:
-    """Markdown with a line for each case, which is called so. A case without windows is left out."""
-    rows = [["", *(column.head for column in columns), "windows"]]
+def table(
+    windows: Sequence[Window], cases: Mapping[str, str], columns: Sequence[Column], compared_with: str = ""
+) -> str:
+    """Markdown with a line for each case, which is called so. A case without windows is left out. `compared_with`: the
+    case of whose rate all others are a share, if it was measured."""
+    base = spread_of(counted(windows, compared_with), "rate")
+    rows = [["", *(column.head for column in columns), *(["of bare"] if base else []), "windows"]]
     for case, name in cases.items():
         if own := counted(windows, case):
             cells = [_cell(spread_of(own, column.figure), column) for column in columns]
-            rows.append([name, *cells, _how_many(own)])
+            shares = [_share(spread_of(own, "rate"), base)] if base else []
+            rows.append([name, *cells, *shares, _how_many(own)])
     return markdown(rows)
+
+
+def _share(spread: Spread | None, base: Spread) -> str:
+    return "" if spread is None else f"{spread.middle / base.middle:.2f}"
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
