@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise, repeat
+from operator import itemgetter
 from typing import Any, TypeVar, overload
 
 import msgspec
@@ -26,12 +27,15 @@ from bridge.entries import FORMAT, BatchHeader, Failure, Outcome, Rejection
 from bridge.ledger.compression import Body, Compression, format_of, read_body, split_format, stored, stored_data
 from bridge.ledger.data import decode_data, encode_data
 from bridge.ledger.formats import LedgerError, check_format
-from bridge.records import Headers, Record, Row
+from bridge.records import HEADERS, KEY, OFFSET, TIMESTAMP, VALUE, Headers, Record, Row
 
 T = TypeVar("T")
 
 _PREFIX = struct.Struct("<2sBI")
 _MAGIC = b"LB"
+
+#: a record's parts behind its offset
+_COLUMNS_OF_ROWS = tuple(map(itemgetter, (TIMESTAMP, KEY, VALUE, HEADERS)))
 
 #: what reading other bytes than were written may raise
 _UNREADABLE = (msgspec.MsgspecError, struct.error, ValueError, ArithmeticError, RecursionError)
@@ -109,8 +113,15 @@ def encode(
 
     Raises UnserialisableData when that cannot be carried.
     """
-    offsets, timestamps, keys, values, headers = zip(*rows, strict=True) if rows else ((),) * 5
-    return _encode_columns(compression, header, offsets, timestamps, keys, values, headers, data)
+    # not zip(*rows): it has an iterator for each row, and from some hundred on the garbage collector looks at them
+    timestamps, keys, values, headers = (list(map(column, rows)) for column in _COLUMNS_OF_ROWS)
+    return _encode_columns(compression, header, _offsets_of(rows), timestamps, keys, values, headers, data)
+
+
+def _offsets_of(rows: Sequence[Row]) -> Sequence[int]:
+    if rows and rows[-1][OFFSET] - rows[0][OFFSET] == len(rows) - 1:
+        return range(rows[0][OFFSET], rows[-1][OFFSET] + 1)
+    return [row[OFFSET] for row in rows]
 
 
 def decode(blob: bytes) -> Payload:
