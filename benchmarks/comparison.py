@@ -68,11 +68,11 @@ def _case(
     env: Mapping[str, str] | None = None,
 ) -> Case:
     run = partial(other, command, batch, records, env or {}, workers)
-    return Case(f"comparison/{name}", _BACKLOG, run, windows=3)
+    return Case(f"comparison/{name}", _BACKLOG, run, windows=3, seconds=12.0)
 
 
 _BARE = Case(
-    "comparison/bare", _BACKLOG, partial(other, _ours("benchmarks.bare"), 1000, 0, {}, 0), quick=3, seconds=8.0
+    "comparison/bare", _BACKLOG, partial(other, _ours("benchmarks.bare"), 1000, 0, {}, 0), quick=3, seconds=5.0
 )
 _RECORD, _BATCH = _ours("benchmarks.naive", "record"), _ours("benchmarks.naive", "batch")
 _FASTSTREAM, _ARROYO = _theirs("faststream_batches"), _theirs("arroyo_batches")

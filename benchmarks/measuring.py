@@ -98,7 +98,7 @@ def watched(stack: Stack, running: Running, records: int, *, ours: bool = True) 
 def _sum_committed(running: Running, onlooker: Onlooker) -> int:
     for process in (*running.bridges, *running.workers):
         if process.poll() is not None:
-            raise WrongRun(f"{process.args!r} ended with {process.returncode}")
+            raise WrongRun(f"process {process.pid} ended with {process.returncode}")
     return sum(onlooker.committed())
 
 

@@ -18,6 +18,9 @@ BACKLOG = Shape()
 #: of records of 1 KiB there are fewer: a gigabyte
 LARGE = Shape(size=1024, records=1_000_000)
 
+#: for guesses how long a window takes: to start and end processes, records per second and link
+_AROUND_S, _RATE = 6.0, 400_000
+
 BATCHES = (50, 100, 500, 1000, 5000)
 
 #: as the Procfile starts its workers
@@ -25,7 +28,8 @@ PROCFILE = ("-c", "2", "-E", "-l", "INFO", "--without-gossip", "--without-mingle
 
 
 def _case(name: str, setting: Setting, shape: Shape = BACKLOG, *, windows: int = 3, quick: int = 0) -> Case:
-    return Case(name, shape, partial(measure, setting), windows=windows, quick=quick)
+    seconds = _AROUND_S + (setting.records or shape.records) * setting.links / _RATE
+    return Case(name, shape, partial(measure, setting), windows=windows, quick=quick, seconds=seconds)
 
 
 def _acceptance(batch: int, links: int = 1, *, quick: int = 0) -> Case:
@@ -33,7 +37,7 @@ def _acceptance(batch: int, links: int = 1, *, quick: int = 0) -> Case:
 
 
 def _explored(batch: int, links: int) -> Case:
-    records = 1_000_000 if batch <= 100 and links > 1 else 2_000_000
+    records = 1_000_000 if links > 1 else 2_000_000
     return _case(name_of(batch, links), Setting({"batch_size": batch}, links, records=records))
 
 
@@ -95,7 +99,9 @@ _WORKERS = tuple(
     for batch in batches
 )
 
-_BRIDGES = tuple(_case(f"bridges/{count}", Setting({"batch_size": 100}, bridges=count)) for count in (2, 4))
+_BRIDGES = tuple(
+    _case(f"bridges/{count}", Setting({"batch_size": 100}, bridges=count, records=3_000_000)) for count in (2, 4)
+)
 
 CASES = (*ACCEPTANCE, *_EXPLORED, *_TRAINS, *_WORKERS, *_BRIDGES, *_COMPRESSION, *_PARTITIONS)
 
