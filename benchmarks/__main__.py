@@ -60,8 +60,8 @@ def bench(
 
 
 def _list(cases: Sequence[Case], is_kept: bool) -> None:
-    code, kept = code_of_the_bridge(), load()
-    wanted = _missing(cases, code, kept if is_kept else [])
+    code, kept = code_of_the_bridge(), load() if is_kept else []
+    wanted = _missing(cases, code, kept)
     for case in cases:
         click.echo(f"{case.id:45} {wanted[case.id]} of {case.windows} windows are missing")
     click.echo(f"about {expected_s(cases, wanted, kept) / 60:.0f} minutes")
@@ -74,8 +74,9 @@ def _missing(cases: Sequence[Case], code: str, kept: Sequence[Window]) -> dict[s
 
 def _run(cases: Sequence[Case], is_kept: bool, path: Path | None, tries: int) -> int:
     """The exit code: 0, 1 when a run was wrong, 130 when it was interrupted."""
-    code, kept = code_of_the_bridge(), load()
-    found = [window for window in kept if window.code == code] if is_kept else []
+    code, kept = code_of_the_bridge(), load() if is_kept else []
+    names = {case.id for case in cases}
+    found = [window for window in kept if window.code == code and window.case in names]
 
     def on_window(window: Window) -> None:
         found.append(window)

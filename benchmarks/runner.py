@@ -64,8 +64,10 @@ def by_shape(cases: Iterable[Case]) -> list[tuple[Shape, list[Case]]]:
 
 
 def quickened(case: Case) -> Case:
-    """As --quick measures it: fewer windows, a tenth of the records."""
-    return replace(case, windows=case.quick, shape=replace(case.shape, records=case.shape.records // 10))
+    """As --quick measures it: fewer windows, a tenth of the records, which saves about half of the time."""
+    seconds = case.seconds / 2 if case.shape.records else case.seconds
+    shape = replace(case.shape, records=case.shape.records // 10)
+    return replace(case, windows=case.quick, shape=shape, seconds=seconds)
 
 
 def window_s(case: Case, kept: Sequence[Window]) -> float:
