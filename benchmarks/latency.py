@@ -14,12 +14,13 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
 
-from benchmarks.apps.noted import SENT, Note
+from benchmarks.apps.noted import LATENCY, SENT, read_notes
 from benchmarks.case import Case, Shape, WrongRun
 from benchmarks.commit_log import CommitLog
 from benchmarks.goals import Goal
@@ -48,7 +49,7 @@ def latency(options: Mapping[str, Any], stack: Stack, number: int) -> Mapping[st
             processes.await_committed(PARTITIONS)
             cores = cores_during(processes.clock(), lambda: feed.run(SECONDS, random.Random(number)))
             processes.await_committed(feed.sent)
-            processes.onlooker.check_end()
+            processes.check_end()
         started = _started(processes.notes, feed.sent)
     return {**_figures(started, log.heard), **cores}
 
@@ -82,7 +83,7 @@ class Feed:
 def _started(folder: Path, sent: int) -> dict[tuple[int, int], tuple[int, int]]:
     """(partition, offset) -> when it was sent, when its task began. Raises WrongRun unless each record is there once;
     the first of each partition is left out."""
-    notes = [note for path in folder.glob("*.notes") for note in Note.iter_unpack(path.read_bytes())]
+    notes = list(chain.from_iterable(read_notes(folder, LATENCY)))
     found = {(partition, offset): (sent_at, began) for partition, offset, sent_at, began in notes}
     if not len(found) == len(notes) == sent:
         raise WrongRun(f"{sent} records were sent, the tasks saw {len(notes)}, {len(found)} different ones")

@@ -10,24 +10,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.apps.declared import environment
+from benchmarks.apps.declared import WRONG, environment
 from benchmarks.case import WrongRun
 from benchmarks.clock import COUNTED, Parts
+from benchmarks.seen import Seen
 from benchmarks.stack import SOLO, Stack
 from benchmarks.topics import Onlooker, create_topic, delete_topic
 from bridge.devstack.ports import fresh_port
 
-#: two workers of the solo pool, each with every other lane queue
-TWO_SOLO = tuple((*SOLO, "-Q", ",".join(f"lane-{number}" for number in range(first, 16, 2))) for first in (0, 1))
-
-#: what an app writes when it gets what is not next, see apps/declared.py
-_WRONG = "wrong"
+#: the lane queues, dealt over two workers; and two of the solo pool
+HALVES = tuple(",".join(f"lane-{number}" for number in range(first, 16, 2)) for first in (0, 1))
+TWO_SOLO = tuple((*SOLO, "-Q", queues) for queues in HALVES)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What runs: a module of `benchmarks.apps`, options of its pipeline, the options of each worker, further ones of
-    `lanebridge run`, further variables."""
+    `lanebridge run`, further variables. `topic` lies there already; "": a new one."""
 
     app: str
     partitions: int
@@ -35,31 +34,38 @@ class Plan:
     workers: Sequence[Sequence[str]] = TWO_SOLO
     run: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    topic: str = ""
 
 
 class Processes:
-    """`with Processes(stack, plan, number) as processes:`: a topic and a group of the window's own, and an onlooker who
-    is told what the group has committed. `start` starts all of the plan. All of it is gone behind the block."""
+    """`with Processes(stack, plan, number) as processes:`: a group of the window's own, an onlooker who is told what it
+    has committed, a folder for what the tasks note, and what they have seen. `start` starts all of the plan. All of it
+    is gone behind the block."""
 
     def __init__(self, stack: Stack, plan: Plan, number: int) -> None:
         self._stack, self._plan = stack, plan
-        self.topic = self.group = f"{plan.app}-{number}"
-        self.notes: Path = stack.folder / self.topic
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.group = f"{plan.app}-{number}"
+        self.topic = plan.topic or self.group
+        self.notes: Path = stack.folder / self.group
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.bridges: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         self.notes.mkdir()
-        create_topic(self._stack, self.topic, self._plan.partitions)
+        self.seen = Seen.create(self.notes / "seen")
+        if not self._plan.topic:
+            create_topic(self._stack, self.topic, self._plan.partitions)
         self.onlooker = Onlooker(self._stack, self.group, self.topic, self._plan.partitions)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack.running(self.started):
+        with self._stack.running([*self.bridges, *self.workers]):
             pass
         self.onlooker.close()
-        delete_topic(self._stack, self.topic)
+        if not self._plan.topic:
+            delete_topic(self._stack, self.topic)
         self._stack.empty_redis()
 
     def start(self) -> None:
@@ -68,20 +74,22 @@ class Processes:
         env = {
             **environment(self.topic, self.notes, **self._plan.options),
             **self._plan.env,
+            "MEASURED_SEEN": str(self.notes / "seen"),
             "BRIDGE_GROUP_ID": self.group,
             "BRIDGE_HTTP": f"127.0.0.1:{fresh_port()}",
         }
         for number, options in enumerate(self._plan.workers):
             command = ("celery", "-A", app, "bridge", "worker", "-n", f"{self._plan.app}{number}@%h", *options)
-            self.started.append(self._stack.start(*command, **env))
-        self.bridge = self._stack.start("lanebridge", "-A", app, "run", *self._plan.run, **env)
-        self.started.append(self.bridge)
+            self.workers.append(self._stack.start(*command, **env))
+        self.bridges.append(self._stack.start("lanebridge", "-A", app, "run", *self._plan.run, **env))
 
     def look(self) -> None:
         """Raises WrongRun when a process has ended, or a task got what was not next."""
-        if (text := self.notes / _WRONG).exists():
+        if (text := self.notes / WRONG).exists():
             raise WrongRun(text.read_text())
-        for process in self.started:
+        if min(self.seen.next_offsets(self._plan.partitions)) < 0:
+            raise WrongRun("a task got what was not next")
+        for process in (*self.bridges, *self.workers):
             if process.poll() is not None:
                 raise WrongRun(f"{process.args!r} ended with {process.returncode}\n{self._stack.said(process)}")
 
@@ -91,16 +99,23 @@ class Processes:
         while (found := sum(self.onlooker.committed())) < records:
             self.look()
             if time.monotonic() > deadline:
-                said = "\n".join(self._stack.said(process) for process in self.started)
+                said = "\n".join(self._stack.said(process) for process in (*self.bridges, *self.workers))
                 raise WrongRun(f"{found:,} of {records:,} records were committed within {timeout:g} s\n{said}")
             time.sleep(0.05)
         self.look()
 
+    def check_end(self) -> None:
+        """Raises WrongRun unless the tasks have seen everything, once and in order, and all of it is committed."""
+        self.onlooker.check_end()
+        seen, ends = self.seen.next_offsets(self._plan.partitions), self.onlooker.ends()
+        if seen != ends:
+            raise WrongRun(f"the tasks have seen {seen} records of the partitions, there are {ends}")
+
     def clock(self) -> Parts:
         """Tells what the processes that run now take."""
-        workers = [process.pid for process in self.started if process is not self.bridge]
         servers = {"redis": [self._stack.redis.pid or 0], "kafka": [self._stack.kafka.pid or 0]}
-        return Parts({"bridge": [self.bridge.pid], "workers": workers, **servers})
+        bridges, workers = ([each.pid for each in some] for some in (self.bridges, self.workers))
+        return Parts({"bridge": bridges, "workers": workers, **servers})
 
 
 def cores_during(clock: Parts, work: Callable[[], object]) -> dict[str, float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.case import WrongRun
@@ -14,6 +15,12 @@ from benchmarks.stack import Stack
 
 #: seconds for one question to the broker
 _PATIENCE_S = 30.0
+#: what a broker answers that is still about to look after the group
+_NOT_READY = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 def create_topic(stack: Stack, name: str, partitions: int) -> None:
@@ -66,8 +73,15 @@ class Onlooker:
         self._client.close()
 
     def committed(self) -> list[int]:
-        """Of each partition; 0 where nothing is committed yet."""
-        return [max(place.offset, 0) for place in self._client.committed(self._places, _PATIENCE_S)]
+        """Of each partition; 0 where nothing is committed yet. A broker may need a moment to know."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return [max(place.offset, 0) for place in self._client.committed(self._places, _PATIENCE_S)]
+            except KafkaException as error:
+                if error.args[0].code() not in _NOT_READY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def ends(self) -> list[int]:
         """Where the log of each partition ends."""

@@ -10,10 +10,14 @@ from typing import Any, NoReturn
 
 from celery import Celery
 
+from benchmarks.seen import Seen
 from bridge import Bridge
 
 #: the topic, the options of its pipeline as JSON, and the folder for what the tasks note
 TOPIC, OPTIONS, NOTES = "MEASURED_TOPIC", "MEASURED_OPTIONS", "MEASURED_NOTES"
+
+#: among the notes: what was wrong
+WRONG = "wrong"
 
 
 def environment(topic: str, notes: Path, **options: Any) -> dict[str, str]:
@@ -38,7 +42,12 @@ def notes_folder() -> Path:
     return Path(os.environ[NOTES])
 
 
+def seen() -> Seen:
+    """What the tasks of all processes have seen."""
+    return Seen(Path(os.environ["MEASURED_SEEN"]))
+
+
 def wrong(text: str) -> NoReturn:
     """A task got what was not next: the run fails, whatever becomes of the exception."""
-    (notes_folder() / "wrong").write_text(text)
+    (notes_folder() / WRONG).write_text(text)
     raise RuntimeError(text)
