@@ -50,14 +50,17 @@ def violations(runs: Sequence[Run], expected: Expected) -> list[str]:
 
 
 def surely_acknowledged(runs: Sequence[Run], killed: Collection[int]) -> list[Run]:
-    """The last run of a process that was killed, and what it did beside it, may have been written down and not
-    acknowledged: it may run again."""
+    """The last run of a process that was killed, what ran before it in the same link (a train is acknowledged as a
+    whole), and what it did beside it, may have been written down and not acknowledged: it may run again."""
     last = {run.pid: run for run in runs if run.pid in killed}
     return [replace(run, end=None, done=None) if _is_beside(run, last.get(run.pid)) else run for run in runs]
 
 
 def _is_beside(run: Run, last: Run | None) -> bool:
-    return last is not None and (run.ended is None or run is last or run.ended > last.begin)
+    if last is None:
+        return False
+    is_same_link = (run.chain, run.link) == (last.chain, last.link)
+    return run.ended is None or is_same_link or run.ended > last.begin
 
 
 def handled(runs: Iterable[Run], link: str) -> Counter[tuple[str, int, int]]:

@@ -1,7 +1,8 @@
 """R8: a finished record never runs again, but for `claims.repeats`, and what Redis or the group's offsets have lost.
 
 Finished here: surely acknowledged. What may have been done and not acknowledged: the last run of a process that was
-killed, a run whose chain was superseded, one during which Redis lost its data.
+killed, a run whose chain was superseded, one during which Redis lost its data. The runs of one link of a chain (a
+train) are acknowledged together: what is true of one of them is true of all.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def _surely_finished(history: History, claims: Claims) -> dict[Place, list[float
 
 
 def _current(runs: Sequence[Run], history: History) -> Iterator[Run]:
-    """The runs during which no other chain of their lane appeared, and Redis lost nothing."""
+    """The runs of links during which no other chain of their lane appeared, and Redis lost nothing."""
     others: dict[Stream, list[tuple[float, str]]] = defaultdict(list)
     for run in runs:
         others[run.stream].append((run.begin, run.chain))
@@ -83,13 +84,17 @@ def _current(runs: Sequence[Run], history: History) -> Iterator[Run]:
     for seen in others.values():
         seen.sort()
     losses = [said.at for said in history.injected if isinstance(said, RedisLost)]
+    links: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        if run.ended is None or any(run.begin < at + LOSS_TAKES and at < run.ended for at in losses):
+        links[run.chain, run.link].append(run)
+    for train in links.values():
+        begin, end = train[0].begin, train[-1].ended
+        if end is None or any(begin < at + LOSS_TAKES and at < end for at in losses):
             continue
-        seen = others[run.stream]
-        during = seen[bisect_left(seen, (run.begin, "")) : bisect_left(seen, (run.ended, ""))]
-        if all(chain == run.chain for _, chain in during):
-            yield run
+        seen = others[train[0].stream]
+        during = seen[bisect_left(seen, (begin, "")) : bisect_left(seen, (end, ""))]
+        if all(chain == train[0].chain for _, chain in during):
+            yield from train
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,17 +65,30 @@ def _given_up(history: History, claims: Claims) -> Iterator[str]:
 
 
 def out_of_order(history: History, claims: Claims, finished: Finished) -> Iterator[str]:
-    """R5: offsets go up in each lane and link, links follow each other, and a batch begins when all records of its lane
-    before it are finished."""
+    """R5: offsets go up in each lane and link, links follow each other, a chain's first batch begins when all records
+    of its lane before it are finished, and each further one (of a train) behind one that got through."""
     runs = [run for run in history.runs if run.link in claims.links]
     for stretch in _stretches(runs, history):
         yield from (f"R5 order: {text}" for text in checker.out_of_order(stretch))
     yield from (f"R5 order: {text}" for text in checker.links_out_of_order(runs, claims.links))
-    left_out = _left_out(history, claims)
+    yield from _behind_a_stop(runs)
+    left_out, carried = _left_out(history, claims), defaultdict[str, set[int]](set)
     for run in runs:
         if run.link == claims.links[0] and run.offsets:
-            offsets = sorted([*run.offsets, *left_out.get(run.chain, ())])
-            yield from _early("R5 order", run.stream, offsets, run.begin, finished)
+            mine = carried[run.chain]
+            mine.update(run.offsets)
+            mine.update(offset for offset in left_out.get(run.chain, ()) if offset < run.offsets[-1])
+            yield from _early("R5 order", run.stream, sorted(mine), run.begin, finished)
+
+
+def _behind_a_stop(runs: Sequence[Run]) -> Iterator[str]:
+    """Batches of a train that ran although one before it, in the same link, had not got through."""
+    last: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        before = last.get((run.chain, run.link))
+        if before is not None and before.end is None:
+            yield f"R5 order: {run.chain} {run.link}: {run.offsets[:1]} began, the batch before it had stopped"
+        last[run.chain, run.link] = run
 
 
 def _left_out(history: History, claims: Claims) -> dict[str, list[int]]:
@@ -131,19 +144,22 @@ def wrong_replays(history: History, claims: Claims, finished: Finished) -> Itera
             mine = committed.get((said.pid, said.tp))
             yield f"R6 replay: {said.tp} is read from {said.offset} on, its new owner has committed {mine}"
     last: dict[Stream, Run] = {}
+    firsts: dict[str, int] = {}
     for run in history.runs:
         if run.link == claims.links[0] and run.offsets:
-            if run.stream in last:
-                yield from _jump(last[run.stream], run, history, finished)
+            firsts.setdefault(run.chain, run.offsets[0])
+            if (before := last.get(run.stream)) is not None:
+                yield from _jump(before, firsts[before.chain], run, history, finished)
             last[run.stream] = run
 
 
-def _jump(before: Run, run: Run, history: History, finished: Finished) -> Iterator[str]:
+def _jump(before: Run, first: int, run: Run, history: History, finished: Finished) -> Iterator[str]:
+    """`first`: where the chain of the run before began; what it left of a train may go back to there."""
     excuses = [said for said in history.injected if isinstance(said, (RedisLost, Reset))]
     if any(before.begin < said.at < run.begin for said in excuses):
         return
-    if run.offsets[0] < before.offsets[0]:
-        yield f"R6 replay: {run.stream}: {run.offsets[0]} after {before.offsets[0]}, nothing was lost or moved"
+    if run.offsets[0] < first:
+        yield f"R6 replay: {run.stream}: {run.offsets[0]} after {first}, nothing was lost or moved"
     # behind a chain that an older Redis has shown, what was finished since that state is not run again
     replays = any(isinstance(said, RedisLost) and said.rolled_back and said.at < before.begin for said in excuses)
     for offset in finished.lanes[run.stream].between(before.offsets[-1], run.offsets[0]):

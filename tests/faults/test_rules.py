@@ -81,6 +81,16 @@ FLUSHED = with_faults(with_runs(GOOD, AGAIN), RedisLost(6.8, STAGE, rolled_back=
 #: the worker was killed when the run of c had ended, nobody knows whether that was acknowledged
 KILLED = with_faults(with_runs(GOOD, replace(AGAIN, pid=WORKER + 7)), Killed(6.6, STAGE, "w", (WORKER,)))
 
+#: the chain b carries two batches; the batch c goes in a train that a killed worker left behind its first batch
+TRAIN = (replace(a_run((3, 4), 4.0, chain="b"), end=4.2), replace(a_run((5,), 4.3, chain="b"), end=4.5))
+TRAIN_OF_C = (replace(a_run((6, 7), 6.0, chain="c"), end=6.2), replace(a_run((8,), 6.3, chain="c"), end=6.5))
+BROKEN_TRAIN = (
+    replace(a_run((6, 7), 6.0, chain="c"), end=6.2),
+    replace(a_run((8,), 6.3, chain="c"), end=None),
+    replace(a_run((6, 7), 6.5, chain="c1"), end=6.6, pid=WORKER + 7),
+    replace(a_run((8,), 6.7, chain="c2"), end=6.8, pid=WORKER + 7),
+)
+
 #: Redis was emptied when only the batch a was committed: b and c run again
 EMPTIED = with_faults(
     with_runs(
@@ -157,6 +167,19 @@ GOOD_ONES: Mapping[str, tuple[History, Claims]] = {
         replace(CLAIMS, links=("link1", "link2"), overlaps=1),
     ),
     "what a killed worker may have done runs again": (KILLED, CLAIMS),
+    "a train": (instead(GOOD, "b", *TRAIN), CLAIMS),
+    "a train of which the second batch failed": (
+        instead(GOOD, "b", TRAIN[0], failed(TRAIN[1]), replace(a_run((5,), 4.6, chain="b1"), end=4.7)),
+        CLAIMS,
+    ),
+    "a train whose process was killed": (instead(GOOD, "c", *BROKEN_TRAIN), CLAIMS),
+    "a train whose worker was killed between two batches": (
+        with_faults(
+            instead(GOOD, "c", *(run for run in BROKEN_TRAIN if run.end is not None)),
+            Killed(6.25, STAGE, "w", (WORKER,)),
+        ),
+        CLAIMS,
+    ),
     "a superseded run beside its successor": (SUPERSEDED, replace(CLAIMS, overlaps=1)),
     "offsets moved back on purpose": (with_samples(MOVED_BACK, committed(9, 11.0)), CLAIMS),
     "a link of a chain from before the offsets were moved": (LATE_LINK, replace(CLAIMS, links=("link1", "link2"))),
@@ -267,6 +290,10 @@ BAD: Mapping[str, tuple[History, Claims]] = {
         with_bridge(_without(GIVEN_UP, type(letters(0)), 4.4), letters(4.7, 4)),
         GIVEN_UP_CLAIMS,
     ),
+    "R5 a batch of a train runs behind one that failed": (
+        instead(GOOD, "b", failed(TRAIN[0], 3), TRAIN[1], replace(a_run((4, 5), 4.6, chain="b1"), end=4.7)),
+        replace(CLAIMS, repeats=1),
+    ),
     "R6 a start behind what was committed": (
         replace(
             GOOD, bridges=[Start(1.0, BRIDGE, TP, 3) if isinstance(said, Start) else said for said in GOOD.bridges]
@@ -292,6 +319,10 @@ BAD: Mapping[str, tuple[History, Claims]] = {
         replace(CLAIMS, links=("link1", "link2"), repeats=3),
     ),
     "R8 a finished record runs again": (with_runs(GOOD, AGAIN), CLAIMS),
+    "R8 a batch of a train that was acknowledged runs again": (
+        with_runs(instead(GOOD, "c", *TRAIN_OF_C), replace(a_run((6, 7), 6.55, chain="c1"), end=6.6)),
+        CLAIMS,
+    ),
     "R8 a dead letter runs again": (with_runs(GIVEN_UP, RESCUED), GIVEN_UP_CLAIMS),
     "R8 Redis was emptied, but it was committed": (
         with_faults(with_runs(GOOD, a_run(C, 8.5, chain="c2")), RedisLost(7.2, STAGE, rolled_back=False)),
