@@ -3,8 +3,8 @@ second from outside; and the figures that follow.
 
 The clock is the committed offsets as the broker tells them, not what anybody says of itself. "rate": from 10 % to
 90 % committed. "all_in": to the end, with the last batches, which wait for their time-out. Processor time: user and
-system, from the last look before the first commit to the first look at which all is committed, divided by all records.
-"tail_s": all was committed at most this long after the last record was seen.
+system, from the last look before the first record was seen to the first at which all is committed, divided by all
+records. "tail_s": all was committed at most this long after the last record was seen.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def watch(
 
 def figures(looks: Sequence[Look], records: int) -> dict[str, float]:
     """What follows from the looks at `records` that were worked off; microseconds are those of one record."""
-    begin = max((look for look in looks if look.committed == 0), key=lambda look: look.at, default=looks[0])
+    begin = max(
+        (look for look in looks if look.committed == look.seen == 0), key=lambda look: look.at, default=looks[0]
+    )
     end = _first(looks, records)
     low, high = _first(looks, records * 0.1), _first(looks, records * 0.9)
     if low.committed == high.committed:

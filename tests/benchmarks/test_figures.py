@@ -30,10 +30,15 @@ def test_the_rate_is_that_from_ten_to_ninety_percent_committed() -> None:
     assert found["all_in"] == pytest.approx(1000 / 15)
 
 
-def test_processor_time_is_counted_from_the_first_commit_to_the_last() -> None:
+def test_processor_time_is_counted_from_the_first_record_to_the_last_commit() -> None:
     found = figures(_steady(), 1000)
     assert found["bridge_us"] == pytest.approx(0.4 * 10 / 1000 * 1e6)
     assert found["cpu_ms"] == pytest.approx(0.8 * 10 / 1000 * 1e6)  # without Kafka's
+
+
+def test_what_happens_before_the_first_commit_counts() -> None:
+    found = figures([_look(0, 0), _look(1, 0), _look(2, 0, seen=500), _look(3, 1000)], 1000)
+    assert found["bridge_us"] == pytest.approx(0.4 * 2 / 1000 * 1e6)
 
 
 def test_others_are_what_the_machine_did_beyond_our_processes() -> None:
