@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.anchors import BROADWAY
+from benchmarks.keys import PUBLISHED
 from benchmarks.model import fit
 from benchmarks.results import Results
 from benchmarks.throughput import BATCHES, name_of
@@ -32,6 +34,10 @@ mpl.rcParams.update(
         "axes.prop_cycle": cycler(color=_COLOURS),
     }
 )
+
+
+#: figures of a series: memory of the bridge at so many millions of records, records per second of each million
+SERIES = re.compile(r"(rss_mib|rate)_[\d.]+")
 
 
 def _two(left: str, right: str) -> tuple[Figure, Axes, Axes]:
@@ -205,4 +211,50 @@ def comparison(results: Results) -> Figure | None:
             )
     left.set_yticks(places, [row[0] for row in rows])
     right.set_yticks(places, [""] * len(rows))
+    return figure
+
+
+def keys(results: Results) -> Figure | None:
+    """Records per second against the number of keys, beside published figures."""
+    ours = {float(count): f"keys/{count}" for count in PUBLISHED}
+    defaults = {
+        float(count): f"keys/{count}-default-lanes" for count in PUBLISHED if results.of(f"keys/{count}-default-lanes")
+    }
+    if not results.measured(ours.values()):
+        return None
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    _line(axes, results, ours, "rate", "Lanebridge, enough lanes")
+    if defaults:
+        _line(axes, results, defaults, "rate", "Lanebridge, 8 lanes (default)")
+    axes.plot(list(PUBLISHED), list(PUBLISHED.values()), "s--", markersize=4, label="Parallel Consumer, as published")
+    _scale(axes, list(PUBLISHED), "keys among 10,000 records of 0 to 5 ms, 16 at once")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("records per second")
+    axes.legend(frameon=False)
+    return figure
+
+
+def long_run(results: Results) -> Figure | None:
+    """Memory and throughput over one long run, each window a line."""
+    windows = results.of("behaviour/until-idle")
+    if not windows:
+        return None
+    figure, left, right = _two("Memory of the bridge, MiB (each line a window)", "Records per second of each million")
+    for window in windows:
+        for axes, prefix in ((left, "rss_mib_"), (right, "rate_")):
+            found = {
+                name.removeprefix(prefix): value for name, value in window.figures.items() if name.startswith(prefix)
+            }
+            axes.plot(
+                [float(at) for at in found],
+                list(found.values()),
+                marker="o",
+                markersize=3,
+                color=_COLOURS[0],
+                alpha=0.6,
+            )
+            axes.set_xlabel("millions of records")
+    left.set_ylim(bottom=0)
+    _thousands(right)
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from benchmarks.results import Results
 from benchmarks.runner import NOISY, TRIES
 from benchmarks.stack import ROOT
 from benchmarks.suite import all_cases, all_goals
-from benchmarks.tables import THROUGHPUT, columns_of, markdown, table
+from benchmarks.tables import KEYS, LATENCY, THROUGHPUT, Column, Spread, columns_of, markdown, table
 from benchmarks.throughput import BATCHES, name_of
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -32,6 +32,8 @@ _PLOTS: Mapping[str, tuple[Callable[[Results], Figure | None], str]] = {
     "partitions": (plots.partitions, "Records per second and processor time against the number of partitions"),
     "workers": (plots.workers, "Records per second and processor time with other workers"),
     "comparison": (plots.comparison, "Records per second and processor time of Lanebridge and others"),
+    "keys": (plots.keys, "Records per second against the number of keys, beside what Parallel Consumer publishes"),
+    "behaviour": (plots.long_run, "Memory of the bridge and records per second over 5,000,000 records"),
 }
 
 
@@ -81,9 +83,14 @@ def _goals(results: Results) -> str:
     rows = [["case", "figure", "goal", "median (least-most)", "reached"]]
     for goal in all_goals():
         if (spread := results.spread(goal.case, goal.figure)) is not None:
-            shown = f"{_short(spread.middle)} ({_short(spread.least)}-{_short(spread.most)})"
-            rows.append([goal.case, goal.figure, str(goal), shown, "yes" if goal.is_reached(spread.middle) else "no"])
+            rows.append(
+                [goal.case, goal.figure, str(goal), _shown(spread), "yes" if goal.is_reached(spread.middle) else "no"]
+            )
     return markdown(rows) if len(rows) > 1 else _NOTHING
+
+
+def _shown(spread: Spread) -> str:
+    return f"{_short(spread.middle)} ({_short(spread.least)}-{_short(spread.most)})"
 
 
 def _short(value: float) -> str:
@@ -133,13 +140,22 @@ def _of_backlogs(first: str, beside: Mapping[str, str], results: Results) -> str
     return table(results.windows, cases, THROUGHPUT) if results.measured(_cases(first)) else _NOTHING
 
 
-def _of_any(first: str, results: Results) -> str:
-    """A table with all figures of all cases whose names begin so."""
-    cases = results.measured(_cases(first))
-    if not cases:
-        return _NOTHING
-    names = {case: case.partition("/")[2].replace("-", " ") for case in cases}
-    return table(results.windows, names, columns_of([window for case in cases for window in results.of(case)]))
+def _of(first: str, columns: Sequence[Column], results: Results) -> str:
+    """A table with these figures of all cases whose names begin so."""
+    names = {case: case.partition("/")[2].replace("-", " ") for case in _cases(first)}
+    return table(results.windows, names, columns) if results.measured(names) else _NOTHING
+
+
+def _listed(first: str, results: Results) -> str:
+    """Cases that have little in common: a line for each figure. What is a series is in the picture."""
+    rows = [["case", "figure", "median (least-most)", "windows"]]
+    for case in results.measured(_cases(first)):
+        windows = results.of(case)
+        for column in columns_of(windows):
+            spread = results.spread(case, column.figure)
+            if spread is not None and not plots.SERIES.fullmatch(column.figure):
+                rows.append([case.partition("/")[2], column.head, _shown(spread), str(len(windows))])
+    return markdown(rows) if len(rows) > 1 else _NOTHING
 
 
 def _cases(first: str) -> list[str]:
@@ -162,6 +178,7 @@ PARTS: Mapping[str, Callable[[Results], str]] = {
     "bridges": partial(_of_backlogs, "bridges", {name_of(100, 1): "1"}),
     "compression": partial(_of_backlogs, "compression", {name_of(1000, 1): "100 bytes batch 1000 none"}),
     "comparison": _comparison,
-    "latency": partial(_of_any, "latency"),
-    "keys": partial(_of_any, "keys"),
+    "latency": partial(_of, "latency", LATENCY),
+    "keys": partial(_of, "keys", KEYS),
+    "behaviour": partial(_listed, "behaviour"),
 }

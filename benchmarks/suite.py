@@ -3,11 +3,11 @@ once."""
 
 from __future__ import annotations
 
-from benchmarks import comparison, keys, latency, throughput
+from benchmarks import behaviour, comparison, keys, latency, throughput
 from benchmarks.case import Case
 from benchmarks.goals import Goal
 
-MODULES = (throughput, comparison, latency, keys)
+MODULES = (throughput, comparison, latency, keys, behaviour)
 
 
 def all_cases() -> tuple[Case, ...]:

@@ -32,6 +32,21 @@ THROUGHPUT = (
 )
 
 
+LATENCY = (
+    *(Column(f"start_{rank}_ms", f"start {rank}, ms", 1) for rank in ("p50", "p95", "p99", "max")),
+    *(Column(f"committed_{rank}_ms", f"committed {rank}, ms", 1) for rank in ("p50", "p99")),
+    Column("cores", "CPU, cores", 3),
+    Column("others", "others, cores", 2, spread=False),
+)
+KEYS = (
+    Column("rate", "records/s"),
+    Column("lanes", "lanes", spread=False),
+    Column("batch", "batch_size", spread=False),
+    Column("cores", "CPU, cores", 2),
+    Column("others", "others, cores", 2, spread=False),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Median, least and most of some values."""
