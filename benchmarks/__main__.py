@@ -21,9 +21,12 @@ from benchmarks.results import Results
 from benchmarks.runner import TRIES, Job, expected_s, quickened, run
 from benchmarks.stack import ROOT
 from benchmarks.suite import all_cases
-from benchmarks.tables import THROUGHPUT, columns_of, table
+from benchmarks.tables import KEYS, LATENCY, THROUGHPUT, listed, table
 from benchmarks.throughput import SMOKE
 from benchmarks.viewers import viewers_cost
+
+#: of cases that do not work off a backlog
+_COLUMNS = {"latency": LATENCY, "keys": KEYS}
 
 
 @click.group(invoke_without_command=True)
@@ -102,11 +105,11 @@ def _run(cases: Sequence[Case], is_kept: bool, path: Path | None, tries: int) ->
 
 def _show(cases: Sequence[Case], windows: Sequence[Window]) -> None:
     for name in dict.fromkeys(case.id.partition("/")[0] for case in cases):
-        ids = [case.id for case in cases if case.id.startswith(f"{name}/")]
+        ids = {case.id: case.id.partition("/")[2] for case in cases if case.id.startswith(f"{name}/")}
         own = [window for window in windows if window.case in ids]
         if own:
-            columns = THROUGHPUT if all("cpu_ms" in window.figures for window in own) else columns_of(own)
-            click.echo(f"\n{name}\n{table(own, {id: id.partition('/')[2] for id in ids}, columns)}")
+            columns = THROUGHPUT if all("cpu_ms" in window.figures for window in own) else _COLUMNS.get(name)
+            click.echo(f"\n{name}\n{table(own, ids, columns) if columns else listed(own, ids)}")
 
 
 @bench.command()

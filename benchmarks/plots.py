@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -34,10 +33,6 @@ mpl.rcParams.update(
         "axes.prop_cycle": cycler(color=_COLOURS),
     }
 )
-
-
-#: figures of a series: memory of the bridge at so many millions of records, records per second of each million
-SERIES = re.compile(r"(rss_mib|rate)_[\d.]+")
 
 
 def _two(left: str, right: str) -> tuple[Figure, Axes, Axes]:

@@ -16,7 +16,7 @@ from benchmarks.results import Results
 from benchmarks.runner import NOISY, TRIES
 from benchmarks.stack import ROOT
 from benchmarks.suite import all_cases, all_goals
-from benchmarks.tables import KEYS, LATENCY, THROUGHPUT, Column, Spread, columns_of, markdown, table
+from benchmarks.tables import KEYS, LATENCY, THROUGHPUT, Column, listed, markdown, shown, table
 from benchmarks.throughput import BATCHES, name_of
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -84,17 +84,9 @@ def _goals(results: Results) -> str:
     for goal in all_goals():
         if (spread := results.spread(goal.case, goal.figure)) is not None:
             rows.append(
-                [goal.case, goal.figure, str(goal), _shown(spread), "yes" if goal.is_reached(spread.middle) else "no"]
+                [goal.case, goal.figure, str(goal), shown(spread), "yes" if goal.is_reached(spread.middle) else "no"]
             )
     return markdown(rows) if len(rows) > 1 else _NOTHING
-
-
-def _shown(spread: Spread) -> str:
-    return f"{_short(spread.middle)} ({_short(spread.least)}-{_short(spread.most)})"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _throughput(results: Results) -> str:
@@ -148,14 +140,8 @@ def _of(first: str, columns: Sequence[Column], results: Results) -> str:
 
 def _listed(first: str, results: Results) -> str:
     """Cases that have little in common: a line for each figure. What is a series is in the picture."""
-    rows = [["case", "figure", "median (least-most)", "windows"]]
-    for case in results.measured(_cases(first)):
-        windows = results.of(case)
-        for column in columns_of(windows):
-            spread = results.spread(case, column.figure)
-            if spread is not None and not plots.SERIES.fullmatch(column.figure):
-                rows.append([case.partition("/")[2], column.head, _shown(spread), str(len(windows))])
-    return markdown(rows) if len(rows) > 1 else _NOTHING
+    names = {case: case.partition("/")[2].replace("-", " ") for case in _cases(first)}
+    return listed(results.windows, names) if results.measured(names) else _NOTHING
 
 
 def _cases(first: str) -> list[str]:

@@ -3,11 +3,16 @@ of its windows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.kept import Window, counted
+
+#: figures that are points of a series, for pictures: memory of the bridge at so many millions of records, records per
+#: second of each million
+SERIES = re.compile(r"(rss_mib|rate)_[\d.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +37,14 @@ THROUGHPUT = (
 )
 
 
+#: columns of records that come one by one
 LATENCY = (
     *(Column(f"start_{rank}_ms", f"start {rank}, ms", 1) for rank in ("p50", "p95", "p99", "max")),
     *(Column(f"committed_{rank}_ms", f"committed {rank}, ms", 1) for rank in ("p50", "p99")),
     Column("cores", "CPU, cores", 3),
     Column("others", "others, cores", 2, spread=False),
 )
+#: columns of lanes by key
 KEYS = (
     Column("rate", "records/s"),
     Column("lanes", "lanes", spread=False),
@@ -67,21 +74,6 @@ def spread_of(windows: Sequence[Window], figure: str) -> Spread | None:
     return Spread.of(values) if values else None
 
 
-def columns_of(windows: Sequence[Window]) -> tuple[Column, ...]:
-    """For any other table: every figure there is, in the order in which they first come."""
-    names = dict.fromkeys(name for window in windows for name in window.figures)
-    return tuple(Column(name, _head(name), _digits(windows, name)) for name in names)
-
-
-def _head(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _digits(windows: Sequence[Window], name: str) -> int:
-    most = max(abs(window.figures[name]) for window in windows if name in window.figures)
-    return 0 if most >= 100 else 1 if most >= 10 else 3 if most < 1 else 2
-
-
 def table(
     windows: Sequence[Window], cases: Mapping[str, str], columns: Sequence[Column], compared_with: str = ""
 ) -> str:
@@ -95,6 +87,26 @@ def table(
             shares = [_share(spread_of(own, "rate"), base)] if base else []
             rows.append([name, *cells, *shares, _how_many(own)])
     return markdown(rows)
+
+
+def listed(windows: Sequence[Window], cases: Mapping[str, str]) -> str:
+    """Markdown with a line for each figure of each case: for cases that have little in common."""
+    rows = [["case", "figure", "median (least-most)", "windows"]]
+    for case, name in cases.items():
+        own = counted(windows, case)
+        for figure in dict.fromkeys(figure for window in own for figure in window.figures):
+            spread = spread_of(own, figure)
+            if spread is not None and not SERIES.fullmatch(figure):
+                rows.append([name, figure.replace("_", " "), shown(spread), _how_many(own)])
+    return markdown(rows)
+
+
+def shown(spread: Spread) -> str:
+    """Median, least and most with as many digits as they deserve."""
+    middle, *others = (
+        f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in (spread.middle, spread.least, spread.most)
+    )
+    return f"{middle} ({'-'.join(others)})" if spread.least != spread.most else middle
 
 
 def _share(spread: Spread | None, base: Spread) -> str:

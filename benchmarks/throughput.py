@@ -19,7 +19,7 @@ BACKLOG = Shape()
 LARGE = Shape(size=1024, records=1_000_000)
 
 #: for guesses how long a window takes: to start and end processes, records per second and link
-_AROUND_S, _RATE = 6.0, 400_000
+_AROUND_S, _RATE = 5.0, 500_000
 
 BATCHES = (50, 100, 500, 1000, 5000)
 

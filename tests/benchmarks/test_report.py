@@ -7,7 +7,7 @@ import pytest
 from benchmarks.kept import Window
 from benchmarks.model import Model, fit
 from benchmarks.pages import renewed
-from benchmarks.tables import Column, table
+from benchmarks.tables import Column, listed, table
 
 PAGE = """words
 <!-- figures: one -->
@@ -74,3 +74,12 @@ def test_a_table_shows_medians_with_least_and_most_and_what_was_noisy() -> None:
         ["", "records/s", "of bare", "windows"],
         ["first", "1,500 (1,000-3,000)", "0.25", "3, 1 noisy"],
     ]
+
+
+def test_figures_that_have_little_in_common_are_listed_without_the_points_of_series() -> None:
+    figures = {"tail_s": 0.0125, "rate_without": 400_000.0, "rate_1": 1.0, "rss_mib_0.25": 2.0}
+    window = Window("a/a", 1, figures, 1.0, "2026-01-01T00:00:00+00:00", "now", "a machine")
+    rows = [
+        [cell.strip() for cell in row.strip("|").split("|")] for row in listed([window], {"a/a": "it"}).splitlines()
+    ]
+    assert rows[2:] == [["it", "tail s", "0.0125", "1"], ["it", "rate without", "400,000", "1"]]
