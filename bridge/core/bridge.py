@@ -121,6 +121,11 @@ class Core:
         due = min(self.dispatching.wake_at, self.repeats.wake_at, commit, clear, self.sweeping.wake_at)
         return min(due, self.now + LONGEST_SILENCE)
 
+    @property
+    def awaits_answers(self) -> bool:
+        """Workers, the ledger or Kafka have been asked for something."""
+        return bool(self.chains) or not all(partition.is_active for partition in self.partitions.values())
+
     def live(self, tp: TopicPartition, serial: int) -> Partition | None:
         """The partition if this very assignment is still live."""
         partition = self.partitions.get(tp)

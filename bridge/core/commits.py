@@ -58,6 +58,11 @@ class Commits:
         self._not_before = now + ANSWER_TIMEOUT
         return Commit(entries)
 
+    @property
+    def is_in_flight(self) -> bool:
+        """The broker has not answered the last one."""
+        return bool(self._submitted)
+
     def hurry(self) -> None:
         """The next commit confirms an assignment."""
         self._is_urgent = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
@@ -23,18 +24,17 @@ from bridge.runtime.mail import Mailbox
 
 logger = logging.getLogger(__name__)
 
-#: records that one turn takes at the most, and seconds that it waits for the first one: while something is under
-#: way (short, so that acknowledgements are handled at once), and at rest
+#: records that one turn takes at the most
 TURN_RECORDS = 2000
-BUSY_WAIT, IDLE_WAIT = 0.002, 0.05
+#: seconds that a turn waits for mail or for records at the most: while an answer is under way; a little after anything
+#: has happened; at rest
+BUSY_WAIT, CALM_WAIT, IDLE_WAIT = 0.002, 0.01, 0.05
 #: how much of the estimated size of a record is left after a turn with smaller ones
 SIZE_MEMORY = 0.9
 #: seconds for which the loop counts as busy after anything has happened
 BUSY_FOR = 0.2
 #: fetches in a row that may fail before the bridge gives up
 INTERRUPTIONS_LIMIT = 10
-#: seconds between two polls while the buffers are full
-HOLD_WAIT = 0.01
 
 
 class GaveUp(Exception):
@@ -87,6 +87,8 @@ class Loop:
         self._holding = self._draining = False
         self._interruptions = 0
         self._busy_until = 0.0
+        #: the last fetch brought as many records as it may: there are more
+        self._has_more = False
         #: what a record takes in memory, in bytes, about
         self._record_bytes = 0.0
         self._effects: list[ef.Effect] = []
@@ -118,7 +120,7 @@ class Loop:
         self.last_turn = self.clock()
 
     def _take_mail(self) -> None:
-        for event in self.mailbox.take_all():
+        for event in self.mailbox.take_all(self._wait_for_mail()):
             if isinstance(event, ev.TopicsSeen) and event.ids:  # without any, Kafka may not have answered at all
                 self._consumer.hear()
             self.handle(event)
@@ -144,6 +146,7 @@ class Loop:
                 self.kafka_trouble = "" if problem.recovered else str(problem)
             logger.log(logging.INFO if problem.recovered else logging.WARNING, "%s", problem, extra={"action": "kafka"})
         self._carry_out()
+        self._has_more = sum(len(rows) for _, rows in fetch.runs) >= self._records_per_turn
         if self._callback_error is not None:
             raise self._callback_error
 
@@ -161,13 +164,28 @@ class Loop:
         self.turn()
 
     def _fetch(self) -> Fetch:
+        """Records wake this wait, mail does not: while mail is awaited, that is waited for, in the next turn."""
+        if self._holding or self._draining:
+            return self._consumer.poll_only()
+        now = self.clock()
+        if self._awaits_mail(now):
+            return self._consumer.fetch(self._records_per_turn, 0.0)
+        rest = CALM_WAIT if now < self._busy_until else IDLE_WAIT
+        longest = BUSY_WAIT if self.core.commits.is_in_flight else rest  # its answer comes with records
+        wait = min(longest, max(0.0, self.core.wake_at - now))
+        return self._consumer.fetch(self._records_per_turn, ceil(wait * 1000) / 1000)  # the client knows milliseconds
+
+    def _awaits_mail(self, now: float) -> bool:
+        return now < self._busy_until and self.core.awaits_answers
+
+    def _wait_for_mail(self) -> float:
+        """Seconds for which this turn may wait for it."""
         now = self.clock()
         if self._holding or self._draining:
-            fetch = self._consumer.poll_only()
-            time.sleep(HOLD_WAIT if now >= self._busy_until else BUSY_WAIT)
-            return fetch
-        wait = BUSY_WAIT if now < self._busy_until else min(IDLE_WAIT, max(0.0, self.core.wake_at - now))
-        return self._consumer.fetch(self._records_per_turn, wait)
+            return BUSY_WAIT if now < self._busy_until else CALM_WAIT
+        if self._has_more or not self._awaits_mail(now):
+            return 0.0
+        return min(BUSY_WAIT, max(0.0, self.core.wake_at - now))
 
     @property
     def _records_per_turn(self) -> int:

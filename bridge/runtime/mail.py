@@ -30,9 +30,14 @@ class Mailbox:
         """Leave an event; never blocks."""
         self._queue.put(event)
 
-    def take_all(self) -> list[Event]:
-        """Every event that is there, oldest first."""
+    def take_all(self, timeout: float = 0.0) -> list[Event]:
+        """Every event that is there, oldest first; waits `timeout` seconds for the first one."""
         events: list[Event] = []
+        if timeout > 0.0:
+            try:
+                events.append(self._queue.get(timeout=timeout))
+            except Empty:
+                return events
         while True:
             try:
                 events.append(self._queue.get_nowait())

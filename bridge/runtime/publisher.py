@@ -88,7 +88,8 @@ class Publisher:
             if kind is ef.Dispatch:
                 self._dispatch([effect for effect in group if isinstance(effect, ef.Dispatch)])
             elif kind is ef.PublishLink:
-                self._publish([(effect, _link(effect)) for effect in group if isinstance(effect, ef.PublishLink)])
+                links = [(effect, _link(effect)) for effect in group if isinstance(effect, ef.PublishLink)]
+                self._tell(self._publish(links))
             else:
                 for effect in group:
                     self._one(effect)
@@ -146,19 +147,25 @@ class Publisher:
             for effect in effects:
                 self._post(ev.EffectFailed(effect, f"the ledger cannot be reached: {error}"))
             return
+        events: list[ev.Event] = []
         links: list[tuple[ef.Dispatch, Link]] = []
         for effect, answer in zip(effects, answers, strict=True):
             chain = effect.chain
-            self._post(ev.Dispatched(effect.tp, effect.serial, chain.lane, chain.id, DispatchAnswer(answer)))
+            events.append(ev.Dispatched(effect.tp, effect.serial, chain.lane, chain.id, DispatchAnswer(answer)))
             if answer == DispatchAnswer.OK.value and not effect.publish_after_s:
                 links.append((effect, Link(effect.tp, chain.lane, chain.id, 1, chain.first, chain.last, chain.count)))
-        self._publish(links)
+        published = self._publish(links)
+        self._tell([*events, *published])  # together: each time that the loop is woken costs
+
+    def _tell(self, events: Sequence[ev.Event]) -> None:
+        for event in events:
+            self._post(event)
 
     # --- Celery ------------------------------------------------------------------------------------------------------
 
-    def _publish(self, links: Sequence[tuple[ef.Dispatch | ef.PublishLink, Link]]) -> None:
+    def _publish(self, links: Sequence[tuple[ef.Dispatch | ef.PublishLink, Link]]) -> list[ev.Event]:
         if not links:
-            return
+            return []
         sure = True
         try:
             producer = self._connected_producer()
@@ -169,8 +176,9 @@ class Publisher:
             logger.warning("publishing failed (%s); the links are published again", error, extra={"action": "publish"})
             self._disconnect()
             sure = False
-        for effect, link in links:
-            self._post(ev.Published(link.tp, effect.serial, link.lane, link.chain, link.number, sure))
+        return [
+            ev.Published(link.tp, effect.serial, link.lane, link.chain, link.number, sure) for effect, link in links
+        ]
 
     def _messages(self, effect: ef.Dispatch | ef.PublishLink) -> ChainMessages:
         is_hook = effect.is_hook if isinstance(effect, ef.PublishLink) else effect.judged is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,9 +29,12 @@ class ScriptedConsumer:
     def __init__(self) -> None:
         self.script: list[Callable[[], Fetch]] = []
         self.calls: list[tuple[str, Any]] = []
+        #: seconds that it was asked to wait for records, call by call
+        self.waits: list[float] = []
 
     def fetch(self, max_records: int, timeout: float) -> Fetch:
         self.calls.append(("fetch", max_records))
+        self.waits.append(timeout)
         return self.script.pop(0)() if self.script else Fetch()
 
     def poll_only(self, timeout: float = 0.0) -> Fetch:
@@ -100,6 +104,37 @@ def test_records_become_a_dispatch_for_the_publisher() -> None:
     loop.turn()
     [dispatch] = [effect for effect in given if isinstance(effect, ef.Dispatch)]
     assert [row[0] for row in dispatch.rows] == [0, 1]
+
+
+def test_while_an_answer_is_under_way_it_waits_for_mail_and_not_for_records() -> None:
+    loop, consumer, _ = _active()
+    loop.handle(CommitAnswered({TP: (1, 0, Answer.OK, "")}))
+    loop.turn()
+    assert consumer.waits[-1] > 0
+    consumer.script.append(lambda: Fetch(runs=[(TP, [_row(0), _row(1)])]))
+    loop.turn()
+    waited: list[float] = []
+    loop.mailbox.take_all = lambda timeout=0.0: waited.append(timeout) or []  # type: ignore[method-assign, func-returns-value]
+    loop.turn()
+    assert consumer.waits[-1] == 0.0
+    assert waited[-1] > 0
+
+
+def test_it_waits_for_nothing_while_there_are_more_records() -> None:
+    loop, consumer, _ = _active()
+    consumer.script.append(lambda: Fetch(runs=[(TP, [_row(offset) for offset in range(TURN_RECORDS)])]))
+    loop.turn()
+    waited: list[float] = []
+    loop.mailbox.take_all = lambda timeout=0.0: waited.append(timeout) or []  # type: ignore[method-assign, func-returns-value]
+    loop.turn()
+    assert (waited, consumer.waits[-1]) == ([0.0], 0.0)
+
+
+def test_mail_that_comes_ends_the_wait_for_it() -> None:
+    mailbox = Mailbox()
+    threading.Timer(0.01, mailbox.post, [ev.Tick()]).start()
+    assert mailbox.take_all(timeout=60.0) == [ev.Tick()]
+    assert mailbox.take_all(timeout=0.001) == []
 
 
 def test_after_an_interrupted_fetch_every_partition_is_set_back_to_what_comes_next() -> None:
