@@ -206,7 +206,8 @@ class Lane:
             self.finish_flight(flight.last + 1)
             return self._new_batches(now, flush=flush)
         self.uncouple(now)
-        part = flight.rows[: part_of(flight.rows, self.counters)]
+        # a batch that was being split may have been made by a declaration with larger ones
+        part = flight.rows[: min(part_of(flight.rows, self.counters), self.rules.batch_size)]
         whole = len(part) == len(flight.rows)
         return (ClosedBatch(tuple(part), flight.trigger, flight.size_bytes if whole else rows_bytes(part)),)
 

@@ -302,6 +302,18 @@ def test_a_batch_that_another_owner_was_splitting_is_not_cut_anew() -> None:
     assert other.batches() == [[3, 4]]
 
 
+def test_parts_of_a_batch_that_was_being_split_are_no_larger_than_a_batch_may_be_now() -> None:
+    bench = Bench(replace(RULES, batch_size=6, retry=Retry(1))).assign()
+    bench.fetch(*range(6))
+    bench.fail_all()
+    other = Bench(replace(RULES, batch_size=1, retry=Retry(1)), beside=bench, name="other").assign()
+    other.fetch(*range(6))
+    for _ in range(4):
+        succeed(other)
+    assert other.batches() == [[3], [4], [5]]
+    assert other.committed() == 6
+
+
 def test_records_of_the_adopted_chain_that_were_deleted_meanwhile_are_not_waited_for() -> None:
     bench = at_speed()
     bench.complete(Outcome("partial", 24, Failure(24, "failed", False, 1, "store", "ValueError", "no")), heard=False)
