@@ -75,6 +75,7 @@ class Consumer:
         self._filter = ErrorFilter(settings)
         self._commits = CommitBook()
         self._refused_commits: list[dict[TopicPartition, Answered]] = []
+        self._only_topic = ""
         self._assigned: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}  # started partitions: the offset that comes next
         self._paused: set[TopicPartition] = set()
@@ -91,6 +92,7 @@ class Consumer:
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group for these topics; a name that begins with ^ is a regular expression."""
         self._polled_at = self._clock()
+        self._only_topic = topics[0] if len(topics) == 1 and not topics[0].startswith("^") else ""
         self._client.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -209,7 +211,7 @@ class Consumer:
         return fetch, ahead
 
     def _sort_records(self, records: list[Message], fetch: Fetch, ahead: dict[TopicPartition, int]) -> None:
-        for place, run in runs_of(records):
+        for place, run in runs_of(records, self._only_topic):
             tp = TopicPartition._make(place)
             if tp in self._next:  # else it was revoked in the meantime, or is not started
                 rows, unreadable = rows_of(run)

@@ -43,9 +43,9 @@ def set_events_apart(messages: list[Message]) -> tuple[list[Message], list[Messa
     return [message for message, error in pairs if not error], [message for message, error in pairs if error]
 
 
-def runs_of(records: Sequence[Message]) -> Iterator[tuple[tuple[str, int], Sequence[Message]]]:
-    """Neighbouring records of the same partition."""
-    topics = cast("list[str]", list(map(Message.topic, records)))
+def runs_of(records: Sequence[Message], only_topic: str = "") -> Iterator[tuple[tuple[str, int], Sequence[Message]]]:
+    """Neighbouring records of the same partition. `only_topic`: there is no other ("": ask each record)."""
+    topics = [only_topic] * len(records) if only_topic else cast("list[str]", list(map(Message.topic, records)))
     partitions = cast("list[int]", list(map(Message.partition, records)))
     if partitions.count(partitions[0]) == topics.count(topics[0]) == len(records):
         yield (topics[0], partitions[0]), records  # the usual case: the client hands out long runs
