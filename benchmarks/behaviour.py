@@ -3,8 +3,8 @@
 tail: 300,300 records in 12 partitions are worked off by two solo workers, product defaults. "tail_s": from the end of
 the last task, by the workers' own clock, until all is committed, heard from Kafka's own log of commits.
 
-slow-partition: the batches of one of 12 partitions take a second each, the others nothing. In one run a window of two
-seconds without and one with it, either of them first in turn; rates of the other eleven by what is committed. "kept":
+slow-partition: the batches of one of 12 partitions take a second each, the others nothing. In one run a window without
+and one with it, either of them first in turn; rates of the other eleven by what is committed. "kept":
 the rate beside a slow partition as a share of that without. What the slow one leaves of the processors is in it;
 "kept_of_all" compares the eleven with all twelve before, so that nothing is in it that is not their own. A solo worker
 would stand still with the slow link, so: `threads`, two workers `-P threads -c 6`, as for links that wait; and
@@ -12,20 +12,23 @@ would stand still with the slow link, so: `threads`, two workers `-P threads -c 
 
 until-idle: `lanebridge run --until-idle` over 5,000,000 records with two solo workers. "rate_1" to "rate_5": records
 per second of each million by what is committed, "last_of_first" the fifth as a share of the first; memory of the
-bridge, the most, and after each quarter of a million ("rss_mib_0.25").
+bridge, the most, and after each quarter of a million ("rss_mib_0.25"); "least_partition": when half of all is
+committed, what it is of the partition that is furthest behind, as a share of the average (1: all are served alike).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
 
 import psutil
 
-from benchmarks.apps.noted import ENDED, SLOW_FLAG, SLOW_PARTITION, read_notes
+from benchmarks.apps.noted import ENDED, SLOW, SLOW_FLAG, SLOW_PARTITION, SLOW_S, read_notes
 from benchmarks.case import Case, Shape, WrongRun
+from benchmarks.clock import Parts
 from benchmarks.commit_log import CommitLog
 from benchmarks.goals import Goal
 from benchmarks.processes import HALVES, Plan, Processes, cores_during
@@ -38,8 +41,9 @@ PARTITIONS = 12
 BACKLOG = Shape()
 #: not a multiple of a batch: the last ones close by their time-out
 TAIL_RECORDS = 25_025
-#: seconds of a window with or without a slow partition, and until the change has come through
-WINDOW_S, SETTLING_S = 2.0, 1.2
+#: seconds of a window with or without a slow partition, and until the change has come through; all of it must be over
+#: before the first partition is worked off
+WINDOW_S, SETTLING_S = 1.2, 0.6
 #: records after which the windows begin
 WARM_RECORDS = 250_000
 MILLION = 1_000_000
@@ -95,6 +99,8 @@ def slow_partition(workers: Sequence[Sequence[str]], stack: Stack, number: int) 
                 flag.touch() if is_slow else flag.unlink(missing_ok=True)
                 time.sleep(SETTLING_S)
                 rates[is_slow] = _rates(processes)
+                if is_slow:
+                    _check_slow(processes)
 
         cores = cores_during(processes.clock(), windows)
         flag.unlink(missing_ok=True)
@@ -121,7 +127,28 @@ def _rates(processes: Processes) -> list[float]:
     return [(end - begin) / took for begin, end in zip(before, after, strict=True)]
 
 
+def _check_slow(processes: Processes) -> None:
+    """A slow batch runs, or ran just now."""
+    began = [at for some in read_notes(processes.notes, SLOW) for (at,) in some]
+    if time.monotonic() - max(began, default=0) / 1e9 > 2 * SLOW_S:
+        raise WrongRun("no batch of the slow partition ran within the window")
+
+
 # --- until idle ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """At a moment: what is committed of each partition, MiB of the bridge."""
+
+    at: float
+    committed: Sequence[int]
+    rss: float
+
+    @property
+    def records(self) -> int:
+        """What is committed of all."""
+        return sum(self.committed)
 
 
 def until_idle(stack: Stack, number: int) -> Mapping[str, float]:
@@ -129,17 +156,19 @@ def until_idle(stack: Stack, number: int) -> Mapping[str, float]:
     plan = Plan("slow", PARTITIONS, run=("--until-idle",), topic=TOPIC)
     with Processes(stack, plan, number) as processes:
         processes.start()
-        looks: list[tuple[float, int, float]] = []
-        cores = cores_during(processes.clock(), lambda: looks.extend(_looks(processes)))
+        clock, looks = processes.clock(), list[Look]()
+        cores = cores_during(clock, lambda: looks.extend(_looks(processes, clock)))
         code = processes.bridges[0].wait(60.0)
         if code != 0:
             raise WrongRun(f"--until-idle ended with {code}")
         processes.check_end()
-    return {**_by_million(looks), **_memory(looks), **cores}
+    half = next(look for look in looks if look.records >= looks[-1].records / 2)
+    least = min(half.committed) * PARTITIONS / half.records
+    return {**_by_million(looks), "least_partition": least, **_memory(looks), **cores}
 
 
-def _looks(processes: Processes) -> Iterator[tuple[float, int, float]]:
-    """When, how many are committed, MiB of the bridge; 20 times per second until the bridge has ended."""
+def _looks(processes: Processes, clock: Parts) -> Iterator[Look]:
+    """20 times per second until the bridge has ended."""
     bridge = processes.bridges[0]
     about = psutil.Process(bridge.pid)
     while bridge.poll() is None:
@@ -147,33 +176,34 @@ def _looks(processes: Processes) -> Iterator[tuple[float, int, float]]:
             rss = about.memory_info().rss / 2**20
         except psutil.NoSuchProcess:
             return
-        yield time.monotonic(), sum(processes.onlooker.committed()), rss
+        clock.spent()  # the last time that the bridge was there counts
+        yield Look(time.monotonic(), processes.onlooker.committed(), rss)
         time.sleep(0.05)
 
 
-def _by_million(looks: Sequence[tuple[float, int, float]]) -> dict[str, float]:
-    marks = [_when(looks, millions * MILLION) for millions in range(looks[-1][1] // MILLION + 1)]
+def _by_million(looks: Sequence[Look]) -> dict[str, float]:
+    marks = [_when(looks, millions * MILLION) for millions in range(looks[-1].records // MILLION + 1)]
     rates = [MILLION / (end - begin) for begin, end in pairwise(marks)]
     named = {f"rate_{number}": rate for number, rate in enumerate(rates, 1)}
     return {"last_of_first": rates[-1] / rates[0], **named}
 
 
-def _when(looks: Sequence[tuple[float, int, float]], records: int) -> float:
+def _when(looks: Sequence[Look], records: int) -> float:
     """When so many were committed, between two looks by proportion; 0: the last look at which there was nothing."""
     if records == 0:
-        return max(at for at, committed, _ in looks if committed == 0)
-    for (began, before, _), (ended, after, _) in pairwise(looks):
-        if before < records <= after:
-            return began + (ended - began) * (records - before) / (after - before)
+        return max(look.at for look in looks if look.records == 0)
+    for one, other in pairwise(looks):
+        if one.records < records <= other.records:
+            return one.at + (other.at - one.at) * (records - one.records) / (other.records - one.records)
     raise WrongRun(f"{records:,} records were never committed")
 
 
-def _memory(looks: Sequence[tuple[float, int, float]]) -> dict[str, float]:
+def _memory(looks: Sequence[Look]) -> dict[str, float]:
     series = {}
-    for quarter in range(1, looks[-1][1] // QUARTER + 1):
-        rss = next(rss for _, committed, rss in looks if committed >= quarter * QUARTER)
+    for quarter in range(1, looks[-1].records // QUARTER + 1):
+        rss = next(look.rss for look in looks if look.records >= quarter * QUARTER)
         series[f"rss_mib_{quarter * QUARTER / MILLION:.2f}"] = rss
-    return {"rss_mib": max(rss for _, _, rss in looks), **series}
+    return {"rss_mib": max(look.rss for look in looks), **series}
 
 
 THREADS = tuple(("-P", "threads", "-c", "6", "-Q", queues) for queues in HALVES)

@@ -42,6 +42,9 @@ ONE_AT_A_TIME = 1990
 #: lanes where keys are many
 MANY_LANES = 128
 DEFAULT_LANES = 8
+#: records of a batch: large enough that what is between two batches of a lane does not count, small enough that in
+#: the end no thread has nothing to do while another still has a long one
+BATCH = 50
 SIXTEEN_THREADS = (("-P", "threads", "-c", "16"),)
 MANY_THREADS = tuple(("-P", "threads", "-c", "96", "-Q", queues) for queues in HALVES)
 
@@ -118,15 +121,9 @@ def _lanes(keys: int) -> int:
     return DEFAULT_LANES if keys == 1 else lanes_apart(keys) if keys <= 20 else MANY_LANES
 
 
-def _batch(keys: int) -> int:
-    """With few keys larger ones: there is less between them. With more keys than threads smaller ones: in the end no
-    thread has nothing to do while another still has a long one."""
-    return 100 if keys <= 10 else 50
-
-
-_TABLE = tuple(_row(keys, _lanes(keys), _batch(keys), quick=int(keys == 20)) for keys in PUBLISHED)
+_TABLE = tuple(_row(keys, _lanes(keys), BATCH, quick=int(keys == 20)) for keys in PUBLISHED)
 _DEFAULT_LANES = tuple(
-    _row(keys, DEFAULT_LANES, _batch(keys), "-default-lanes", windows=3) for keys in PUBLISHED if 2 <= keys <= 20
+    _row(keys, DEFAULT_LANES, BATCH, "-default-lanes", windows=3) for keys in PUBLISHED if 2 <= keys <= 20
 )
 _SINGLE = tuple(_row(keys, _lanes(keys), 1, "-batch-1", windows=3) for keys in (20, 1000))
 

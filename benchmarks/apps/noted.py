@@ -23,8 +23,11 @@ KEYED = Struct(">iiqqq")
 #: partition, the batch's last offset, when it was done
 ENDED = Struct(">iqq")
 
-#: while this file is among the notes, batches of this partition are slow
-SLOW_FLAG, SLOW_PARTITION = "slow", 11
+#: while this file is among the notes, each batch of this partition takes so many seconds
+SLOW_FLAG, SLOW_PARTITION, SLOW_S = "slow", 0, 1.0
+
+#: when a slow batch began
+SLOW = Struct(">q")
 
 
 @cache

@@ -1,9 +1,9 @@
-"""Nothing, but batches of one partition take a second each for as long as a file is there."""
+"""Nothing, but each batch of one partition takes a second for as long as a file is there."""
 
 import time
 
 from benchmarks.apps.declared import declare, notes_folder, pipeline, seen
-from benchmarks.apps.noted import SLOW_FLAG, SLOW_PARTITION
+from benchmarks.apps.noted import SLOW, SLOW_FLAG, SLOW_PARTITION, SLOW_S, writer
 from bridge import Batch, BatchTask
 
 app, bridge = declare()
@@ -14,7 +14,8 @@ _seen, _flag = seen(), notes_folder() / SLOW_FLAG
 def store(batch: Batch) -> None:
     """Raises when a record is missing, comes again, or too early."""
     if batch.partition == SLOW_PARTITION and _flag.exists():
-        time.sleep(1.0)
+        writer(notes_folder())(SLOW.pack(time.monotonic_ns()))
+        time.sleep(SLOW_S)
     _seen.take(batch.partition, batch.first_offset, batch.last_offset, len(batch))
 
 
