@@ -11,9 +11,10 @@ would stand still with the slow link, so: `threads`, two workers `-P threads -c 
 `own-worker`, two solo workers and a third for the slow lane's queue alone (`-Q`).
 
 until-idle: `lanebridge run --until-idle` over 5,000,000 records with two solo workers. "rate_1" to "rate_5": records
-per second of each million by what is committed, "last_of_first" the fifth as a share of the first; memory of the
-bridge, the most, and after each quarter of a million ("rss_mib_0.25"); "least_partition": when half of all is
-committed, what it is of the partition that is furthest behind, as a share of the average (1: all are served alike).
+per second of each million by what is committed, "last_of_first" the fifth as a share of the first. "cpu_ms_1" to
+"cpu_ms_5": processor time of bridge, workers and Redis per 1,000 records of each, which other processes disturb less.
+Memory of the bridge: the most, and after each quarter of a million ("rss_mib_0.25"). "least_partition": when half of
+all is committed, what is of the partition that is furthest behind, as a share of the average (1: all are served alike).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import psutil
 
 from benchmarks.apps.noted import ENDED, SLOW, SLOW_FLAG, SLOW_PARTITION, SLOW_S, read_notes
 from benchmarks.case import Case, Shape, WrongRun
-from benchmarks.clock import Parts
+from benchmarks.clock import COUNTED, Parts
 from benchmarks.commit_log import CommitLog
 from benchmarks.goals import Goal
 from benchmarks.processes import HALVES, Plan, Processes, cores_during
@@ -139,11 +140,12 @@ def _check_slow(processes: Processes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """At a moment: what is committed of each partition, MiB of the bridge."""
+    """At a moment: what is committed of each partition, MiB of the bridge, seconds of processor time."""
 
     at: float
     committed: Sequence[int]
     rss: float
+    spent: float
 
     @property
     def records(self) -> int:
@@ -176,25 +178,31 @@ def _looks(processes: Processes, clock: Parts) -> Iterator[Look]:
             rss = about.memory_info().rss / 2**20
         except psutil.NoSuchProcess:
             return
-        clock.spent()  # the last time that the bridge was there counts
-        yield Look(time.monotonic(), processes.onlooker.committed(), rss)
+        spent = clock.spent()
+        yield Look(time.monotonic(), processes.onlooker.committed(), rss, sum(spent[name] for name in COUNTED))
         time.sleep(0.05)
 
 
 def _by_million(looks: Sequence[Look]) -> dict[str, float]:
-    marks = [_when(looks, millions * MILLION) for millions in range(looks[-1].records // MILLION + 1)]
-    rates = [MILLION / (end - begin) for begin, end in pairwise(marks)]
-    named = {f"rate_{number}": rate for number, rate in enumerate(rates, 1)}
-    return {"last_of_first": rates[-1] / rates[0], **named}
+    marks = [_mark(looks, millions * MILLION) for millions in range(looks[-1].records // MILLION + 1)]
+    rates = [MILLION / (end - begin) for (begin, _), (end, _) in pairwise(marks)]
+    costs = [(end - begin) / MILLION * 1e6 for (_, begin), (_, end) in pairwise(marks)]
+    return {
+        "last_of_first": rates[-1] / rates[0],
+        **{f"rate_{number}": rate for number, rate in enumerate(rates, 1)},
+        **{f"cpu_ms_{number}": cost for number, cost in enumerate(costs, 1)},
+    }
 
 
-def _when(looks: Sequence[Look], records: int) -> float:
-    """When so many were committed, between two looks by proportion; 0: the last look at which there was nothing."""
+def _mark(looks: Sequence[Look], records: int) -> tuple[float, float]:
+    """When so many were committed, and the processor time until then, between two looks by proportion; 0: at the last
+    look at which there was nothing."""
     if records == 0:
-        return max(look.at for look in looks if look.records == 0)
+        return max((look.at, look.spent) for look in looks if look.records == 0)
     for one, other in pairwise(looks):
         if one.records < records <= other.records:
-            return one.at + (other.at - one.at) * (records - one.records) / (other.records - one.records)
+            share = (records - one.records) / (other.records - one.records)
+            return one.at + share * (other.at - one.at), one.spent + share * (other.spent - one.spent)
     raise WrongRun(f"{records:,} records were never committed")
 
 
