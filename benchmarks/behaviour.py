@@ -68,11 +68,11 @@ def tail(stack: Stack, number: int) -> Mapping[str, float]:
             processes.check_end()
             time.sleep(0.1)  # the last commit is heard
         notes = list(chain.from_iterable(read_notes(processes.notes, ENDED)))
-    last_end, all_committed = max(at for _, _, at in notes), _all_committed(log.heard)
+    last_end, all_committed = max(at for _, _, at in notes), all_committed_at(log.heard)
     return {"tail_s": (all_committed - last_end) / 1e9, **cores}
 
 
-def _all_committed(heard: Sequence[tuple[int, int, int]]) -> int:
+def all_committed_at(heard: Sequence[tuple[int, int, int]]) -> int:
     """When each partition's last record was committed."""
     missing = dict.fromkeys(range(PARTITIONS), TAIL_RECORDS)
     for at, partition, offset in heard:
@@ -166,7 +166,7 @@ def until_idle(stack: Stack, number: int) -> Mapping[str, float]:
         processes.check_end()
     half = next(look for look in looks if look.records >= looks[-1].records / 2)
     least = min(half.committed) * PARTITIONS / half.records
-    return {**_by_million(looks), "least_partition": least, **_memory(looks), **cores}
+    return {**by_million(looks), "least_partition": least, **memory(looks), **cores}
 
 
 def _looks(processes: Processes, clock: Parts) -> Iterator[Look]:
@@ -183,7 +183,8 @@ def _looks(processes: Processes, clock: Parts) -> Iterator[Look]:
         time.sleep(0.05)
 
 
-def _by_million(looks: Sequence[Look]) -> dict[str, float]:
+def by_million(looks: Sequence[Look]) -> dict[str, float]:
+    """Rate and cost of each."""
     marks = [_mark(looks, millions * MILLION) for millions in range(looks[-1].records // MILLION + 1)]
     rates = [MILLION / (end - begin) for (begin, _), (end, _) in pairwise(marks)]
     costs = [(end - begin) / MILLION * 1e6 for (_, begin), (_, end) in pairwise(marks)]
@@ -206,7 +207,8 @@ def _mark(looks: Sequence[Look], records: int) -> tuple[float, float]:
     raise WrongRun(f"{records:,} records were never committed")
 
 
-def _memory(looks: Sequence[Look]) -> dict[str, float]:
+def memory(looks: Sequence[Look]) -> dict[str, float]:
+    """MiB, the most and by quarters of a million."""
     series = {}
     for quarter in range(1, looks[-1].records // QUARTER + 1):
         rss = next(look.rss for look in looks if look.records >= quarter * QUARTER)

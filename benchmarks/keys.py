@@ -92,13 +92,13 @@ def keyed(
             processes.onlooker.check_end()
             time.sleep(0.1)  # the last commit is heard
         notes = read_notes(processes.notes, KEYED)
-    _check(load, notes)
+    check(load, notes)
     took = (max(at for at, _, _ in log.heard) - min(note[3] for some in notes for note in some)) / 1e9
     lanes, batch = float(options.get("lanes", DEFAULT_LANES)), float(options["batch_size"])
     return {"rate": total / took, "lanes": lanes, "batch": batch, **cores}
 
 
-def _check(load: Load, notes: Sequence[Sequence[tuple[int, ...]]]) -> None:
+def check(load: Load, notes: Sequence[Sequence[tuple[int, ...]]]) -> None:
     """Each record was handled once, each key's in order and one after the other."""
     ended: dict[tuple[int, int], int] = {}
     following: dict[tuple[int, int], int] = {}

@@ -93,16 +93,16 @@ def _started(folder: Path, sent: int) -> dict[tuple[int, int], tuple[int, int]]:
 def _figures(
     started: Mapping[tuple[int, int], tuple[int, int]], heard: Sequence[tuple[int, int, int]]
 ) -> dict[str, float]:
-    committed = _committed(heard)
+    committed = committed_at(heard)
     missing = len(started.keys() - committed.keys())
     if missing:
         raise WrongRun(f"{missing} records were committed, but no commit of them was heard")
     to_start = [(began - sent) / 1e6 for sent, began in started.values()]
     to_commit = [(committed[place] - sent) / 1e6 for place, (sent, _) in started.items()]
-    return {**_spread("start", to_start), **_spread("committed", to_commit)}
+    return {**spread("start", to_start), **spread("committed", to_commit)}
 
 
-def _committed(heard: Sequence[tuple[int, int, int]]) -> Times:
+def committed_at(heard: Sequence[tuple[int, int, int]]) -> Times:
     """When each record was committed: with the first commit that lies above it."""
     times: Times = {}
     reached: dict[int, int] = {}
@@ -113,7 +113,8 @@ def _committed(heard: Sequence[tuple[int, int, int]]) -> Times:
     return times
 
 
-def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """What share of the values is at most so much."""
     ordered = sorted(values)
     ranks = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
     found = {
