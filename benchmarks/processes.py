@@ -56,6 +56,7 @@ class Processes:
         if not self._plan.topic:
             create_topic(self._stack, self.topic, self._plan.partitions)
         self.onlooker = Onlooker(self._stack, self.group, self.topic, self._plan.partitions)
+        self.onlooker.committed()  # the first question of a cluster's life takes seconds
         return self
 
     def __exit__(
