@@ -162,13 +162,6 @@ def retries_behind() -> Iterator[None]:
 
 
 @contextmanager
-def keeps_trains_together() -> Iterator[None]:
-    """What a train left unfinished goes again as one batch."""
-    with _put(Lane, "uncouple", lambda lane, now: None):
-        yield
-
-
-@contextmanager
 def forgets_what_stopped() -> Iterator[None]:
     """What was behind the batch that stopped a train rides in the next train."""
 

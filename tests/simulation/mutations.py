@@ -79,13 +79,6 @@ _ALL = (
         core.retries_behind,
     ),
     Mutation(
-        "retry-whole-train",
-        "What a train left unfinished goes again as one batch.",
-        "trains",
-        ("P11",),
-        core.keeps_trains_together,
-    ),
-    Mutation(
         "train-after-failure",
         "What was behind the batch that stopped a train rides in the next train.",
         "trains",
