@@ -117,6 +117,10 @@ class Member:
         """The partitions of each callback of this name, in order."""
         return [partitions for known, partitions in self.history if known == word]
 
+    def partitions_told(self) -> list[tuple[str, tuple[TopicPartition, ...]]]:
+        """The callbacks that came with partitions, in order."""
+        return [entry for entry in self.history if entry[1]]
+
     def answer_to(self, tp: TopicPartition) -> Answered | None:
         """The last answer to a commit of the partition."""
         return next((answered for known, answered in reversed(self.answers) if known == tp), None)
