@@ -24,6 +24,7 @@ from bridge.errors import LanebridgeError
 from bridge.records import TopicPartition
 from bridge.runtime.assembly import Parts, assemble
 from bridge.runtime.loop import GaveUp
+from bridge.runtime.memory import keep_freed_memory
 from bridge.runtime.plan import Plan
 from bridge.runtime.startup import Interrupted
 from bridge.runtime.watching import Watching
@@ -94,6 +95,7 @@ def run(plan: Plan, *, until_idle: bool = False) -> int:
 
 
 def _run(plan: Plan, ending: Ending, *, until_idle: bool) -> int:
+    keep_freed_memory()
     parts = assemble(plan, bridge_id(), ending.broken)
     watching = Watching(plan, parts, ending, until_idle=until_idle)
 

@@ -129,7 +129,7 @@ class BridgeOptions(TypedDict, total=False):
     ]
     buffer_bytes: Annotated[
         int,
-        Option(Integer(_MIB, 2**40), 44 * _MIB, "Memory for records that wait in the bridge.", "134217728", "bytes"),
+        Option(Integer(_MIB, 2**40), 32 * _MIB, "Memory for records that wait in the bridge.", "134217728", "bytes"),
     ]
     in_flight_bytes: Annotated[
         int,

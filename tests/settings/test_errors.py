@@ -42,7 +42,7 @@ TEXTS = {
     ("BRIDGE_DEAD_LETTER_PROFILE", "connect"): "BRIDGE_DEAD_LETTER_PROFILE='connect': dead_letter_profile must be "
     '"kafka" or "spring". Set it to "spring", for example, or leave it out for the default kafka.',
     ("BRIDGE_BUFFER_BYTES", "48MB"): "BRIDGE_BUFFER_BYTES='48MB': buffer_bytes must be an integer from 1048576 to "
-    "1099511627776 (bytes). Set it to 134217728, for example, or leave it out for the default 46137344.",
+    "1099511627776 (bytes). Set it to 134217728, for example, or leave it out for the default 33554432.",
 }
 
 

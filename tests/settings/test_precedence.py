@@ -40,7 +40,7 @@ def test_every_option_has_the_documented_default() -> None:
         "wait_for_topics": False,
         "startup_timeout": 30.0,
         "shutdown_timeout": 10.0,
-        "buffer_bytes": 44 * 1024 * 1024,
+        "buffer_bytes": 32 * 1024 * 1024,
         "in_flight_bytes": 64 * 1024 * 1024,
         "claim_timeout": 15.0,
         "worker_timeout": 15.0,
