@@ -10,8 +10,11 @@ from redis.exceptions import OutOfMemoryError
 from bridge.devstack import RedisServer
 from bridge.entries import Heartbeat
 from bridge.ledger.connect import connect
-from bridge.ledger.ledger import Ledger
+from bridge.ledger.ledger import THROUGH_SCRIPT, Ledger
 from tests.ledger.story import FAILED, OK, PARTIAL, TP, Story
+
+#: of payloads that go through the script, and of those that are written in front of it
+SIZES = pytest.mark.parametrize("size", [THROUGH_SCRIPT, THROUGH_SCRIPT + 1])
 
 
 @pytest.fixture
@@ -77,35 +80,41 @@ def test_a_full_server_still_gives_a_partition_to_a_new_owner(crowded: Story, fu
     assert crowded.ledger.clear(TP, own, ())
 
 
+@SIZES
 def test_a_full_server_still_takes_a_new_attempt_in_place_of_the_old_one(
-    crowded: Story, full: Callable[[], None]
+    crowded: Story, full: Callable[[], None], size: int
 ) -> None:
     crowded.claimed()
     full()
 
-    assert crowded.ledger.dispatch([crowded.command("second", expect=crowded.lane().seen)]) == ["ok"]
-    assert crowded.ledger.claim(crowded.handle(chain="second"), "w", "m")[:2] == (b"records of second", "")
+    again = crowded.command("second", expect=crowded.lane().seen, payload=bytes(size))
+    assert crowded.ledger.dispatch([again]) == ["ok"]
+    assert crowded.ledger.claim(crowded.handle(chain="second"), "w", "m")[:2] == (bytes(size), "")
 
 
-def test_a_full_server_takes_no_new_chain_and_changes_nothing(crowded: Story, full: Callable[[], None]) -> None:
+@SIZES
+def test_a_full_server_takes_no_new_chain_and_changes_nothing(
+    crowded: Story, full: Callable[[], None], size: int
+) -> None:
     crowded.completed(OK)
     before = crowded.entry()
     full()
 
     with pytest.raises(redis.ResponseError, match=r"OOM|maxmemory"):
-        crowded.ledger.dispatch([crowded.command("second", expect=before.lanes[0].seen)])
+        crowded.ledger.dispatch([crowded.command("second", expect=before.lanes[0].seen, payload=bytes(size))])
 
     assert crowded.entry().lanes == before.lanes
 
 
-def test_a_full_server_still_refuses_for_the_true_reason(crowded: Story, full: Callable[[], None]) -> None:
+@SIZES
+def test_a_full_server_still_refuses_for_the_true_reason(crowded: Story, full: Callable[[], None], size: int) -> None:
     crowded.completed(OK)
     zombie, own = crowded.owner, crowded.taken_over()
     full()
 
-    assert crowded.ledger.dispatch([crowded.command("second", owner=zombie)]) == ["not owner"]
-    assert crowded.ledger.dispatch([crowded.command("second", owner=own)]) == ["changed"]
-    assert crowded.ledger.dispatch([crowded.command("first", owner=own)]) == ["ok"]
+    assert crowded.ledger.dispatch([crowded.command("second", owner=zombie, payload=bytes(size))]) == ["not owner"]
+    assert crowded.ledger.dispatch([crowded.command("second", owner=own, payload=bytes(size))]) == ["changed"]
+    assert crowded.ledger.dispatch([crowded.command("first", owner=own, payload=bytes(size))]) == ["ok"]
 
 
 def test_a_full_server_still_hears_who_lives(own_server: RedisServer, full: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import redis
 
 from bridge.devstack import RedisServer
 from bridge.ledger.connect import connect
-from bridge.ledger.ledger import Ledger
+from bridge.ledger.ledger import THROUGH_SCRIPT, Ledger
 from tests.ledger.story import FAILED, OK, TP, Story, hash_of, keys_of
 
 
@@ -75,7 +75,16 @@ def test_advancing_again_after_the_end_leaves_no_records_behind(real_story: Stor
     assert keys_of(client, real_story.group) == {"orders/3}"}
 
 
+def test_a_few_records_come_with_their_script_or_not_at_all(own_server: RedisServer, group_name: str) -> None:
+    assert _left_without_script(own_server, group_name, THROUGH_SCRIPT) == -2  # no such key
+
+
 def test_records_whose_script_never_came_are_gone_within_a_minute(own_server: RedisServer, group_name: str) -> None:
+    assert 0 < _left_without_script(own_server, group_name, THROUGH_SCRIPT + 1) <= 60
+
+
+def _left_without_script(own_server: RedisServer, group_name: str, size: int) -> int:
+    """Seconds that the payload of a chain lives whose script was refused."""
     with connect(own_server.url) as client:
         story = Story(Ledger(client, group_name), group_name).own()
         client.execute_command("ACL", "SETUSER", "mute", "on", "nopass", "~*", "+@all", "-evalsha")
@@ -83,6 +92,5 @@ def test_records_whose_script_never_came_are_gone_within_a_minute(own_server: Re
             connect(own_server.url, username="mute", password="") as mute,
             pytest.raises(redis.ResponseError, match=r"NOPERM|permission"),
         ):
-            Ledger(mute, group_name).dispatch([story.command()])
-
-        assert 0 < client.ttl(f"{hash_of(group_name)}:first-1") <= 60
+            Ledger(mute, group_name).dispatch([story.command(payload=bytes(size))])
+        return int(client.ttl(f"{hash_of(group_name)}:first-1"))
