@@ -6,6 +6,7 @@ braces, spaces or line ends; a partition's text is `<group>/<topic>/<partition>`
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from bridge.entries import link_id
@@ -17,7 +18,7 @@ _PLAIN = "!#$&'()+,-.:;<=>@^_|~"
 
 def partition_text(group: str, tp: TopicPartition) -> str:
     """How handles and notices name a partition of a group."""
-    return f"{quote(group, safe=_PLAIN)}/{tp.topic}/{tp.partition}"
+    return f"{_group_text(group)}/{tp.topic}/{tp.partition}"
 
 
 def split_partition_text(text: str) -> tuple[str, TopicPartition]:
@@ -43,9 +44,14 @@ def registry_key(name: str) -> str:
 
 def states_name(group: str) -> str:
     """The registry of the states that the bridges of a group publish."""
-    return f"states/{quote(group, safe=_PLAIN)}"
+    return f"states/{_group_text(group)}"
 
 
 def operators_name(group: str) -> str:
     """The registry-like name under which operators' instructions to a group lie."""
-    return f"operators/{quote(group, safe=_PLAIN)}"
+    return f"operators/{_group_text(group)}"
+
+
+@lru_cache(maxsize=64)
+def _group_text(group: str) -> str:
+    return quote(group, safe=_PLAIN)
