@@ -36,6 +36,14 @@ class Link:
         return f"{self.tp} {self.first}..{self.last}{count}"
 
 
+class _NoResult:
+    """What `send_task` gives back. Nobody waits for it, and an AsyncResult would ask for the backend."""
+
+    def __init__(self, task_id: str) -> None:
+        self.id = task_id
+        self.ignored = True
+
+
 class ChainMessages:
     """The messages of one pipeline's chain."""
 
@@ -44,6 +52,8 @@ class ChainMessages:
         self._group = group
         self._links = links
         self._lane_queues = lane_queues
+        #: the producer of the last link, and the queues that it has declared, bound to its channel
+        self._declared: tuple[Any, dict[str, Any]] = (None, {})
 
     def queue_of(self, tp: TopicPartition, lane: int, number: int) -> str:
         """The queue of a link: its own, or its lane's (also for a link of an earlier, longer chain)."""
@@ -53,6 +63,8 @@ class ChainMessages:
     def publish(self, link: Link, producer: Any) -> None:
         """Send the link through `producer`. Raises what kombu raises; then nobody knows whether it was sent."""
         plan = self._links[link.number - 1]
+        options, declared = self._options(link, link.number), self._declared_by(producer)
+        name = options["queue"]
         rest = [self._signature(link, number) for number in range(len(self._links), link.number, -1)]
         self._app.send_task(
             plan.task,
@@ -61,8 +73,16 @@ class ChainMessages:
             chain=rest or None,
             producer=producer,
             retry=False,
-            **self._options(link, link.number),
+            result_cls=_NoResult,
+            **{**options, "queue": declared.get(name, name)},
         )
+        if name not in declared:  # given a name, kombu copies the queue before it sees that it was declared
+            declared[name] = self._app.amqp.queues[name](producer.channel)
+
+    def _declared_by(self, producer: Any) -> dict[str, Any]:
+        if self._declared[0] is not producer:
+            self._declared = producer, {}
+        return self._declared[1]
 
     def _handle(self, link: Link, number: int) -> dict[str, Any]:
         return Handle.of(self._group, link.tp, link.lane, link.chain, number).to_message()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import redis
 from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as BrokerError
+from kombu.transport.redis import Transport as RedisTransport
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
@@ -30,6 +31,7 @@ from bridge.ledger.payload import PayloadHeader, encode
 from bridge.records import TopicPartition
 from bridge.runtime.mail import Post
 from bridge.runtime.messages import ChainMessages, Link
+from bridge.runtime.redis_channel import share_client
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +171,7 @@ class Publisher:
         sure = True
         try:
             producer = self._connected_producer()
-            with producer.batch():
+            with producer.batch() if len(links) > 1 else nullcontext():  # for one link a batch only costs
                 for effect, link in links:
                     self._messages(effect).publish(link, producer)
         except PUBLISH_ERRORS as error:
@@ -189,6 +191,8 @@ class Publisher:
         if self._producer is None:
             connection = self._app.connection_for_write(transport_options=self._timeouts())
             self._producer = self._app.amqp.Producer(connection, auto_declare=False)
+            if isinstance(connection.transport, RedisTransport):
+                share_client(self._producer.channel)
         return self._producer
 
     def _timeouts(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.client import Pipeline
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
@@ -172,6 +173,61 @@ def test_payloads_are_compressed_as_their_pipeline_says(scene: Scene) -> None:
         assert [record.offset for record in decode(blob).records()] == [5, 6, 7]
         found[chain] = split_format(blob[2])[0]
     assert found == {"plain": "none", "packed": "zstd"}
+
+
+def test_a_publish_makes_no_client_of_its_own(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = ef.PublishLink(TP, 4, 0, "first", 1, 5, 7)
+    scene.publisher.work([scene.dispatch("first"), again])
+    made: list[object] = []
+    init = redis.Redis.__init__
+
+    def counted(self: redis.Redis, **given: Any) -> None:
+        made.append(self)
+        init(self, **given)
+
+    monkeypatch.setattr(redis.Redis, "__init__", counted)
+
+    scene.publisher.work([again])
+    scene.publisher.work([again, again])
+
+    assert made == []
+    assert scene.client.llen(lane_queue("orders", 2, 0, 16)) == 5
+
+
+def test_several_links_go_in_one_round_trip(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    again = ef.PublishLink(TP, 4, 0, "first", 1, 5, 7)
+    scene.publisher.work([scene.dispatch("first")])
+    trips: list[int] = []
+    execute = Pipeline.execute
+
+    def counted(self: Pipeline) -> list[Any]:
+        trips.append(len(self))
+        return execute(self)
+
+    monkeypatch.setattr(Pipeline, "execute", counted)
+    scene.publisher.work([again, again, again])
+
+    assert trips == [3]
+
+
+def test_a_queue_is_declared_once_for_each_connection(scene: Scene) -> None:
+    queue, again = lane_queue("orders", 2, 0, 16), ef.PublishLink(TP, 4, 0, "first", 1, 5, 7)
+    bindings = f"_kombu.binding.{queue}"
+    scene.publisher.work([scene.dispatch("first")])
+    assert scene.client.delete(bindings, queue) == 2
+
+    scene.publisher.work([again])
+    assert not scene.client.exists(bindings)
+
+    scene.client.set(queue, "not a list")  # the connection is built anew
+    scene.events.clear()
+    scene.publisher.work([again])
+    assert scene.events == [ev.Published(TP, 4, 0, "first", 1, sure=False)]
+    scene.client.delete(queue)
+
+    scene.publisher.work([again])
+    assert scene.client.exists(bindings)
+    assert scene.events[1:] == [ev.Published(TP, 4, 0, "first", 1, sure=True)]
 
 
 def _body(message: dict[str, Any]) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
