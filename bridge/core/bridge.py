@@ -123,8 +123,16 @@ class Core:
 
     @property
     def awaits_answers(self) -> bool:
-        """Workers, the ledger or Kafka have been asked for something."""
-        return bool(self.chains) or not all(partition.is_active for partition in self.partitions.values())
+        """Workers, the ledger or Kafka have been asked for something that the next step waits for."""
+        if self.chains or self.disposing.awaits_answers():
+            return True
+        return not all(partition.is_active for partition in self.partitions.values())
+
+    @property
+    def awaits_commit(self) -> bool:
+        """Another commit follows as soon as the one in flight is answered."""
+        commits = self.commits
+        return commits.is_in_flight and any(commits.leaves_out(tp, self.partitions[tp].position) for tp in self._dirty)
 
     def live(self, tp: TopicPartition, serial: int) -> Partition | None:
         """The partition if this very assignment is still live."""
@@ -341,6 +349,8 @@ class Core:
                 continue
             if answer is ev.CommitAnswer.OK:
                 partition.commit_confirmed(offset)
+                if partition.wanted_commit is None:
+                    self._dirty.pop(tp, None)  # nobody need wake up to find that out
             elif answer is ev.CommitAnswer.FENCED:
                 self.forget(tp)
                 self.emit(GiveUp(f"the group has fenced this member: {text}"))

@@ -63,6 +63,11 @@ class Commits:
         """The broker has not answered the last one."""
         return bool(self._submitted)
 
+    def leaves_out(self, tp: TopicPartition, position: int) -> bool:
+        """The one in flight does not bring the partition up to this position."""
+        submitted = self._submitted.get(tp)
+        return submitted is None or submitted.offset < position
+
     def hurry(self) -> None:
         """The next commit confirms an assignment."""
         self._is_urgent = True

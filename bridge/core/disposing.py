@@ -22,7 +22,7 @@ from bridge.core.repeats import Service
 from bridge.core.skipping import wanted_skips
 from bridge.core.watch import LINK_TIMEOUT, TERMINATE_WAIT
 from bridge.entries import DISPOSITIONS, DeadLetter, Failure, Outcome, Rejection, failure_of, link_id
-from bridge.records import OFFSET, Action, Row
+from bridge.records import OFFSET, Action, Row, TopicPartition
 
 if TYPE_CHECKING:
     from bridge.core.bridge import Core
@@ -43,6 +43,8 @@ class Disposing:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next_number = itertools.count(1).__next__
+        #: the last that was asked for each lane that disposes of records; some are answered
+        self._asked: dict[tuple[TopicPartition, int], WriteDeadLetters | Settle] = {}
 
     # --- an outcome that leaves something ----------------------------------------------------------------------------
 
@@ -201,21 +203,23 @@ class Disposing:
             upto, lane.counters = outcome.next_offset + 1, found(lane.counters)
         lane.writing = Writing(self._next_number(), upto, len(letters), lane.reason, skips)
         if letters:
-            topic = lane.rules.dead_letters_of(lane.tp.topic)
-            self._core.emit(
-                WriteDeadLetters(
-                    tp=lane.tp,
-                    serial=partition.serial,
-                    owner=partition.owner,
-                    lane=lane.index,
-                    number=lane.writing.number,
-                    chain=lane.expect.chain,
-                    topic=topic,
-                    letters=letters,
-                )
-            )
+            self._write(partition, lane, lane.writing, letters)
         else:
             self._settle(partition, lane, now)
+
+    def _write(self, partition: Partition, lane: Lane, writing: Writing, letters: tuple[DeadLetter, ...]) -> None:
+        self._ask_for(
+            WriteDeadLetters(
+                tp=lane.tp,
+                serial=partition.serial,
+                owner=partition.owner,
+                lane=lane.index,
+                number=writing.number,
+                chain=lane.expect.chain,
+                topic=lane.rules.dead_letters_of(lane.tp.topic),
+                letters=letters,
+            )
+        )
 
     def _note_skipped(self, lane: Lane, row: Row, skips: frozenset[int]) -> None:
         offset, why = row[OFFSET], "is skipped"
@@ -238,7 +242,17 @@ class Disposing:
             self._core.settle_down(partition, (lane,), now)
         number, upto = lane.writing.number, lane.writing.upto
         chain, base = lane.expect.chain, partition.position
-        self._core.emit(Settle(lane.tp, partition.serial, partition.owner, lane.index, number, chain, upto, base))
+        self._ask_for(Settle(lane.tp, partition.serial, partition.owner, lane.index, number, chain, upto, base))
+
+    def _ask_for(self, effect: WriteDeadLetters | Settle) -> None:
+        self._asked[effect.tp, effect.lane] = effect
+        self._core.emit(effect)
+
+    def awaits_answers(self) -> bool:
+        """A lane waits for its dead letters, or for the ledger."""
+        if self._asked:
+            self._asked = {where: effect for where, effect in self._asked.items() if self.is_under_way(effect)}
+        return bool(self._asked)
 
     def is_under_way(self, effect: WriteDeadLetters | Settle) -> bool:
         """The lane still waits for this very effect."""

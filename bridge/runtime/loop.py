@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: records that one turn takes at the most
 TURN_RECORDS = 2000
-#: seconds that a turn waits for mail or for records at the most: while an answer is under way; a little after anything
-#: has happened; at rest
+#: seconds that a turn waits at the most: for mail or for a commit's answer, which records or another commit stand
+#: behind; for mail when nothing has happened for a while; for records, when nothing else can come that matters
 BUSY_WAIT, CALM_WAIT, IDLE_WAIT = 0.002, 0.01, 0.05
 #: how much of the estimated size of a record is left after a turn with smaller ones
 SIZE_MEMORY = 0.9
@@ -167,25 +167,21 @@ class Loop:
         """Records wake this wait, mail does not: while mail is awaited, that is waited for, in the next turn."""
         if self._holding or self._draining:
             return self._consumer.poll_only()
-        now = self.clock()
-        if self._awaits_mail(now):
+        if self.core.awaits_answers:
             return self._consumer.fetch(self._records_per_turn, 0.0)
-        rest = CALM_WAIT if now < self._busy_until else IDLE_WAIT
-        longest = BUSY_WAIT if self.core.commits.is_in_flight else rest  # its answer comes with records
-        wait = min(longest, max(0.0, self.core.wake_at - now))
+        longest = BUSY_WAIT if self.core.awaits_commit else IDLE_WAIT  # a commit's answer does not end the wait
+        wait = min(longest, max(0.0, self.core.wake_at - self.clock()))
         return self._consumer.fetch(self._records_per_turn, ceil(wait * 1000) / 1000)  # the client knows milliseconds
-
-    def _awaits_mail(self, now: float) -> bool:
-        return now < self._busy_until and self.core.awaits_answers
 
     def _wait_for_mail(self) -> float:
         """Seconds for which this turn may wait for it."""
         now = self.clock()
+        longest = BUSY_WAIT if now < self._busy_until else CALM_WAIT
         if self._holding or self._draining:
-            return BUSY_WAIT if now < self._busy_until else CALM_WAIT
-        if self._has_more or not self._awaits_mail(now):
+            return longest
+        if self._has_more or not self.core.awaits_answers:
             return 0.0
-        return min(BUSY_WAIT, max(0.0, self.core.wake_at - now))
+        return min(longest, max(0.0, self.core.wake_at - now))
 
     @property
     def _records_per_turn(self) -> int:

@@ -13,11 +13,11 @@ from bridge.core import events as ev
 from bridge.core.bridge import Core, CoreConfig
 from bridge.core.events import Assigned, CommitAnswered, KafkaAnswered, OwnerAssigned, Restored
 from bridge.core.events import CommitAnswer as Answer
-from bridge.entries import Failure, Outcome, Owner, PartitionEntry, Seen
+from bridge.entries import Failure, Outcome, Owner, PartitionEntry, Rejection, Seen
 from bridge.instructions import Instructions, Pause, Request, Target
 from bridge.kafka.consumer import Fetch, FetchInterrupted
 from bridge.records import PipelineRules, Row, TopicPartition
-from bridge.runtime.loop import INTERRUPTIONS_LIMIT, TURN_RECORDS, GaveUp, Loop
+from bridge.runtime.loop import BUSY_FOR, BUSY_WAIT, CALM_WAIT, INTERRUPTIONS_LIMIT, TURN_RECORDS, GaveUp, Loop
 from bridge.runtime.mail import Mailbox, Station
 
 TP = TopicPartition("t", 0)
@@ -78,9 +78,9 @@ def _loop(left_out: str = "", **more: Any) -> tuple[Loop, ScriptedConsumer, list
     return loop, consumer, given
 
 
-def _active() -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
+def _active(**more: Any) -> tuple[Loop, ScriptedConsumer, list[ef.Effect]]:
     """A loop that owns t[0] and reads from 0."""
-    loop, consumer, given = _loop()
+    loop, consumer, given = _loop(**more)
     facts = KafkaAnswered(TP, 1, committed=None, metadata="", topic_id="id", log_start=0, log_end=0)
     loop.handle(Assigned((TP,)))
     loop.handle(facts)
@@ -118,6 +118,69 @@ def test_while_an_answer_is_under_way_it_waits_for_mail_and_not_for_records() ->
     loop.turn()
     assert consumer.waits[-1] == 0.0
     assert waited[-1] > 0
+
+
+def _waits_for_mail(loop: Loop) -> list[float]:
+    """The seconds for which the loop waits for mail, of which there is none, turn by turn."""
+    waited: list[float] = []
+    loop.mailbox.take_all = lambda timeout=0.0: waited.append(timeout) or []  # type: ignore[method-assign, func-returns-value]
+    return waited
+
+
+def test_a_chain_that_runs_for_long_is_still_waited_for_by_mail() -> None:
+    now = [0.0]
+    loop, consumer, _ = _active(clock=lambda: now[0])
+    consumer.script.append(lambda: Fetch(runs=[(TP, [_row(0), _row(1)])]))
+    loop.turn()
+    waited = _waits_for_mail(loop)
+    for now[0] in (BUSY_FOR / 2, BUSY_FOR * 1.5):
+        loop.turn()
+    assert waited == [BUSY_WAIT, CALM_WAIT]
+    assert consumer.waits[-2:] == [0.0, 0.0]
+
+
+def test_a_lane_that_disposes_of_records_waits_for_mail() -> None:
+    loop, consumer, given = _active()
+    _chain_ends(loop, consumer, given, Outcome("ok", 2, rejected=(Rejection(0, "no", task="a", link=1),)))
+    [letters] = [effect for effect in given if isinstance(effect, ef.WriteDeadLetters)]
+    assert not loop.core.chains
+    waited = _waits_for_mail(loop)
+    loop.turn()
+    assert waited[-1] > 0
+    loop.handle(ev.DeadLettersWritten(TP, letters.serial, letters.lane, letters.number, is_owner=True))
+    loop.turn()
+    assert waited[-1] > 0
+    loop.handle(ev.Settled(TP, letters.serial, letters.lane, letters.number, accepted=True))
+    loop.turn()
+    assert (waited[-1], consumer.waits[-1] > 0) == (0.0, True)
+
+
+def test_a_commit_is_waited_for_only_when_another_one_follows() -> None:
+    loop, consumer, given = _active()
+    loop.handle(CommitAnswered({TP: (1, 0, Answer.OK, "")}))
+    _chain_ends(loop, consumer, given, Outcome("ok", 2))
+    assert loop.core.commits.is_in_flight
+    loop.turn()
+    assert consumer.waits[-1] > BUSY_WAIT
+    _chain_ends(loop, consumer, given, Outcome("ok", 4), first=2)
+    loop.turn()
+    assert consumer.waits[-1] == BUSY_WAIT
+
+
+def _chain_ends(
+    loop: Loop,
+    consumer: ScriptedConsumer,
+    given: list[ef.Effect],
+    outcome: Outcome,
+    first: int = 0,
+) -> None:
+    """Two records come, and their chain reports."""
+    consumer.script.append(lambda: Fetch(runs=[(TP, [_row(first), _row(first + 1)])]))
+    loop.turn()
+    chain = [effect.chain.id for effect in given if isinstance(effect, ef.Dispatch)][-1]
+    loop.handle(ev.Dispatched(TP, 1, 0, chain, ev.DispatchAnswer.OK))
+    loop.handle(ev.OutcomeHeard(TP, 0, Seen(chain, 1), outcome))
+    loop._carry_out()
 
 
 def test_it_waits_for_nothing_while_there_are_more_records() -> None:
