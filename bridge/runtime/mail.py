@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from bridge.core.events import Event
+from bridge.core.events import DispatchAnswer, Dispatched, Event, Published
 
 logger = logging.getLogger(__name__)
 
@@ -21,28 +23,37 @@ T = TypeVar("T")
 
 
 class Mailbox:
-    """Events for the loop, from any thread."""
+    """Events for the loop, from any thread. To be woken costs the loop more than an event does: those that only confirm
+    what it takes for granted lie there until another one comes, or until it looks."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Event] = SimpleQueue()
+        self._events: deque[Event] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._has_rung = False
 
     def post(self, event: Event) -> None:
         """Leave an event; never blocks."""
-        self._queue.put(event)
+        self._events.append(event)
+        if not (self._has_rung or _only_confirms(event)):
+            self._has_rung = True  # two threads may both come here: one ring too many does no harm
+            self._bell.put(None)
 
     def take_all(self, timeout: float = 0.0) -> list[Event]:
-        """Every event that is there, oldest first; waits `timeout` seconds for the first one."""
+        """Every event that is there, oldest first; waits `timeout` seconds for one that matters."""
+        with suppress(Empty):
+            self._bell.get(timeout > 0.0, timeout)
+        self._has_rung = False  # before the events are taken: whoever comes later rings again
         events: list[Event] = []
-        if timeout > 0.0:
-            try:
-                events.append(self._queue.get(timeout=timeout))
-            except Empty:
-                return events
-        while True:
-            try:
-                events.append(self._queue.get_nowait())
-            except Empty:
-                return events
+        while self._events:
+            events.append(self._events.popleft())
+        return events
+
+
+def _only_confirms(event: Event) -> bool:
+    """The chain is on its way: its outcome is what is waited for."""
+    if isinstance(event, Dispatched):
+        return event.answer is DispatchAnswer.OK
+    return isinstance(event, Published) and event.sure
 
 
 class Watcher:

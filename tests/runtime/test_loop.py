@@ -200,6 +200,34 @@ def test_mail_that_comes_ends_the_wait_for_it() -> None:
     assert mailbox.take_all(timeout=0.001) == []
 
 
+def test_mail_that_only_confirms_ends_no_wait_and_comes_before_what_does() -> None:
+    mailbox, chain = Mailbox(), "g.t-0.0-1.7-1"
+    confirming: list[ev.Event] = [
+        ev.Dispatched(TP, 1, 0, chain, ev.DispatchAnswer.OK),
+        ev.Published(TP, 1, 0, chain, 1, sure=True),
+    ]
+    for event in confirming:
+        mailbox.post(event)
+    threading.Timer(0.01, mailbox.post, [ev.Tick()]).start()
+    assert mailbox.take_all(timeout=60.0) == [*confirming, ev.Tick()]
+    mailbox.post(confirming[0])
+    assert mailbox.take_all(timeout=0.001) == [confirming[0]]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ev.Dispatched(TP, 1, 0, "chain", ev.DispatchAnswer.CHANGED),
+        ev.Published(TP, 1, 0, "chain", 1, sure=False),
+    ],
+)
+def test_mail_that_says_that_a_chain_is_not_on_its_way_ends_the_wait(event: ev.Event) -> None:
+    mailbox = Mailbox()
+    mailbox.post(ev.Dispatched(TP, 1, 0, "another", ev.DispatchAnswer.OK))
+    mailbox.post(event)
+    assert mailbox.take_all(timeout=threading.TIMEOUT_MAX)[-1] == event
+
+
 def test_after_an_interrupted_fetch_every_partition_is_set_back_to_what_comes_next() -> None:
     loop, consumer, _ = _active()
     consumer.script += [lambda: Fetch(runs=[(TP, [_row(0)])]), _interrupted]
