@@ -66,12 +66,15 @@ class Core:
         self.stopping = False
         #: the time of the event that is being handled
         self.now = 0.0
-        #: partitions that may have something to commit (all others have nothing)
-        self._dirty: dict[TopicPartition, None] = {}
         #: partitions whose ledger is going to be cleared
         self._clearing: dict[TopicPartition, Partition] = {}
         self._for_partitions = PartitionConfig(
-            config.group, config.start_from, count(1).__next__, self._wants_commit, self._wants_confirm
+            config.group,
+            config.start_from,
+            next_serial=count(1).__next__,
+            wants_commit=self.commits.wants,
+            wants_confirm=self.commits.wants_confirm,
+            clock=lambda: self.now,
         )
         self._out: list[Effect] = []
 
@@ -116,9 +119,8 @@ class Core:
     @property
     def wake_at(self) -> float:
         """The latest time at which the next event, a Tick if there is no other, must come."""
-        commit = self.commits.wake_at if self._dirty else float("inf")
         clear = min((partition.clear_at for partition in self._clearing.values()), default=float("inf"))
-        due = min(self.dispatching.wake_at, self.repeats.wake_at, commit, clear, self.sweeping.wake_at)
+        due = min(self.dispatching.wake_at, self.repeats.wake_at, self.commits.wake_at, clear, self.sweeping.wake_at)
         return min(due, self.now + LONGEST_SILENCE)
 
     @property
@@ -131,8 +133,7 @@ class Core:
     @property
     def awaits_commit(self) -> bool:
         """Another commit follows as soon as the one in flight is answered."""
-        commits = self.commits
-        return commits.is_in_flight and any(commits.leaves_out(tp, self.partitions[tp].position) for tp in self._dirty)
+        return self.commits.awaits_answer(self.partitions)
 
     def live(self, tp: TopicPartition, serial: int) -> Partition | None:
         """The partition if this very assignment is still live."""
@@ -154,7 +155,7 @@ class Core:
         """A new assignment of the partition begins; what was known of it is forgotten."""
         self.forget(tp)
         rules = self.config.rules_of(tp.topic)
-        partition = Partition(tp, rules, self._for_partitions, self.emit, lambda: self.now, reached)
+        partition = Partition(tp, rules, self._for_partitions, self.emit, reached)
         partition.flush_end = self.flush_ends.get(tp)
         self.partitions[tp] = partition
         partition.begin()
@@ -181,7 +182,7 @@ class Core:
         for lane in partition.lanes.values():
             if lane.flight is not None:
                 self.chains.pop(lane.flight.chain, None)
-        self._dirty.pop(tp, None)
+        self.commits.forget(tp)
         self._clearing.pop(tp, None)
         self.dispatching.forget(tp)
         self.brake.forget(tp)
@@ -317,28 +318,9 @@ class Core:
 
     # --- commits ---------------------------------------------------------------------------------------------------
 
-    def _wants_commit(self, tp: TopicPartition) -> None:
-        self._dirty[tp] = None
-
-    def _wants_confirm(self, tp: TopicPartition) -> None:
-        self._dirty[tp] = None
-        self.commits.hurry()
-
-    def _wanted_commits(self) -> dict[TopicPartition, CommitEntry]:
-        wanted: dict[TopicPartition, CommitEntry] = {}
-        for tp in list(self._dirty):
-            entry = self.partitions[tp].wanted_commit
-            if entry is None:
-                del self._dirty[tp]
-            else:
-                wanted[tp] = entry
-        return wanted
-
     def _commit(self, now: float) -> None:
-        if not self._dirty or now < self.commits.wake_at:
-            return
-        if wanted := self._wanted_commits():
-            self.emit(self.commits.submit(wanted, now))
+        if (commit := self.commits.due(self.partitions, now)) is not None:
+            self.emit(commit)
 
     def _commit_answered(self, event: ev.CommitAnswered, now: float) -> None:
         self.repeats.succeeded(Service.KAFKA)
@@ -350,7 +332,7 @@ class Core:
             if answer is ev.CommitAnswer.OK:
                 partition.commit_confirmed(offset)
                 if partition.wanted_commit is None:
-                    self._dirty.pop(tp, None)  # nobody need wake up to find that out
+                    self.commits.forget(tp)  # nobody need wake up to find that out
             elif answer is ev.CommitAnswer.FENCED:
                 self.forget(tp)
                 self.emit(GiveUp(f"the group has fenced this member: {text}"))

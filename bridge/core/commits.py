@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.core.effects import Commit, CommitEntry
 from bridge.core.events import Answers, CommitAnswer
 from bridge.records import TopicPartition
+
+if TYPE_CHECKING:
+    from bridge.core.partition import Partition
 
 _METADATA = re.compile(r"lanebridge/1 owner=(\d+) topic=(\S*)")
 
@@ -40,16 +43,52 @@ def read_metadata(text: str) -> Metadata | None:
 
 
 class Commits:
-    """When the next commit may go, and how often the last ones were refused."""
+    """Who may have something to commit, when the next commit may go, and how often the last ones were refused."""
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
+        #: partitions that may have something to commit (all others have nothing)
+        self._dirty: dict[TopicPartition, None] = {}
         self._submitted: Mapping[TopicPartition, CommitEntry] = {}
         self._failures = 0
         self._not_before = 0.0
         #: positions keep the interval, the confirmation of an assignment does not wait for it
         self._interval_until = 0.0
         self._is_urgent = False
+
+    def wants(self, tp: TopicPartition) -> None:
+        """The partition may have something to commit."""
+        self._dirty[tp] = None
+
+    def wants_confirm(self, tp: TopicPartition) -> None:
+        """The partition's assignment is to be confirmed."""
+        self.wants(tp)
+        self.hurry()
+
+    def forget(self, tp: TopicPartition) -> None:
+        """The partition has nothing to commit, or is gone."""
+        self._dirty.pop(tp, None)
+
+    def is_dirty(self, tp: TopicPartition) -> bool:
+        """The partition may have something to commit."""
+        return tp in self._dirty
+
+    def due(self, partitions: Mapping[TopicPartition, Partition], now: float) -> Commit | None:
+        """All partitions' latest positions as one commit, if it is time."""
+        if not self._dirty or now < self.wake_at:
+            return None
+        wanted: dict[TopicPartition, CommitEntry] = {}
+        for tp in list(self._dirty):
+            entry = partitions[tp].wanted_commit
+            if entry is None:
+                self.forget(tp)
+            else:
+                wanted[tp] = entry
+        return self.submit(wanted, now) if wanted else None
+
+    def awaits_answer(self, partitions: Mapping[TopicPartition, Partition]) -> bool:
+        """Another commit follows as soon as the one in flight is answered."""
+        return self.is_in_flight and any(self._leaves_out(tp, partitions[tp].position) for tp in self._dirty)
 
     def submit(self, entries: Mapping[TopicPartition, CommitEntry], now: float) -> Commit:
         """All partitions' latest positions as one commit; only when it is time (`wake_at`)."""
@@ -63,8 +102,7 @@ class Commits:
         """The broker has not answered the last one."""
         return bool(self._submitted)
 
-    def leaves_out(self, tp: TopicPartition, position: int) -> bool:
-        """The one in flight does not bring the partition up to this position."""
+    def _leaves_out(self, tp: TopicPartition, position: int) -> bool:
         submitted = self._submitted.get(tp)
         return submitted is None or submitted.offset < position
 
@@ -92,5 +130,8 @@ class Commits:
 
     @property
     def wake_at(self) -> float:
-        """When the next commit may go: after the answer to the last, or without one when it is overdue."""
+        """When the next commit may go: after the answer to the last, or without one when it is overdue; infinity when
+        nobody has anything to commit."""
+        if not self._dirty:
+            return float("inf")
         return self._not_before if self._is_urgent else max(self._not_before, self._interval_until)

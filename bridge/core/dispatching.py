@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bridge.core import events as ev
 from bridge.core.batching import ClosedBatch, rows_of
 from bridge.core.effects import Chain, Dispatch, Level, PublishLink, Report, SetFault, TerminateLinks
-from bridge.core.failures import COUNTED
+from bridge.core.failures import COUNTED, told_by_celery
 from bridge.core.flight import Flight, name_and_attempt
 from bridge.core.lane import IN_FLIGHT, Lane, Phase
 from bridge.core.repeats import Service
@@ -299,7 +299,7 @@ class Dispatching:
 
     def fault_from_error(self, lane: Lane, link: int, event: ev.ErrorHeard) -> None:
         """Celery reports what our own code cannot: turn it into an outcome, if it still applies."""
-        found = _fault_kind(event)
+        found = told_by_celery(event)
         if found is None or lane.flight is None:
             return
         kind, claimed_by = found
@@ -388,16 +388,3 @@ def _hook_fault(judged: Outcome, kind: FailureKind, error: str) -> Outcome:
         return replace(judged, hook_error=error)
     asked = tuple(Decided(offset, "dead_letter") for offset in judged.at_stake)
     return replace(judged, decided=(*judged.decided, *asked), hook_error=error)
-
-
-def _fault_kind(event: ev.ErrorHeard) -> tuple[FailureKind, str] | None:
-    """What an error stored by Celery means, and which claim it must agree with ("" none); None: the sweep finds out."""
-    if event.exception == "NotRegistered":
-        return "not_registered", ""
-    if event.exception == "WorkerLostError" and event.worker:
-        return "worker_lost", event.worker
-    if event.exception == "TimeLimitExceeded" and event.worker:
-        return "timeout", event.worker
-    if event.status == "REVOKED":
-        return "revoked", event.worker if "terminated" in event.message else ""
-    return None

@@ -11,6 +11,7 @@ from enum import Enum
 from math import isfinite
 from typing import Literal
 
+from bridge.core.events import ErrorHeard
 from bridge.core.isolation import is_split, moved
 from bridge.entries import Counters, Failure, FailureKind, Outcome, failure_of
 from bridge.records import Retry
@@ -121,3 +122,16 @@ def give_up_reason(failure: Failure, offset: int, counters: Counters) -> str:
     else:
         what = f"out of attempts ({getattr(counters, counted or 'tries')})"
     return f"{_where(failure, offset)}, {what}: {failure}"
+
+
+def told_by_celery(event: ErrorHeard) -> tuple[FailureKind, str] | None:
+    """What an error stored by Celery means, and which claim it must agree with ("" none); None: the sweep finds out."""
+    if event.exception == "NotRegistered":
+        return "not_registered", ""
+    if event.exception == "WorkerLostError" and event.worker:
+        return "worker_lost", event.worker
+    if event.exception == "TimeLimitExceeded" and event.worker:
+        return "timeout", event.worker
+    if event.status == "REVOKED":
+        return "revoked", event.worker if "terminated" in event.message else ""
+    return None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from bridge.core.batching import Batcher, ClosedBatch, rows_bytes, rows_of
+from bridge.core.batching import ROW_OVERHEAD_BYTES, Batcher, ClosedBatch, rows_bytes, rows_of
 from bridge.core.failures import Decision, Verdict
 from bridge.core.flight import Flight
 from bridge.core.isolation import moved, part_of
@@ -85,9 +85,6 @@ TABLE: dict[tuple[Phase, Signal], Phase] = {
     (S, Signal.VANISH): S,
     (S, Signal.ADOPT): A,
 }
-
-#: what a row costs in memory beside its key, value and headers (measured on CPython 3.11: tuple, integers, bytes)
-ROW_OVERHEAD_BYTES = 300
 
 #: the phases in which the ledger holds our chain and no outcome has been heard
 IN_FLIGHT = frozenset({Phase.RUNNING, Phase.ADOPTED})

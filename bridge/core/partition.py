@@ -23,7 +23,7 @@ from bridge.core.assignment import (
     reach,
     why_begin_anew,
 )
-from bridge.core.batching import rows_bytes
+from bridge.core.batching import ROW_OVERHEAD_BYTES, rows_bytes
 from bridge.core.commits import read_metadata, write_metadata
 from bridge.core.effects import (
     AskKafka,
@@ -40,7 +40,7 @@ from bridge.core.effects import (
     TerminateLinks,
 )
 from bridge.core.events import KafkaAnswered
-from bridge.core.lane import ROW_OVERHEAD_BYTES, Lane, Phase
+from bridge.core.lane import Lane, Phase
 from bridge.core.lanes import lane_count, lane_of
 from bridge.core.watch import TERMINATE_WAIT
 from bridge.entries import LaneEntry, Owner, PartitionEntry, link_id
@@ -71,11 +71,12 @@ class PartitionConfig:
     wants_commit: Callable[[TopicPartition], None] = lambda tp: None
     #: called when its assignment is to be confirmed
     wants_confirm: Callable[[TopicPartition], None] = lambda tp: None
+    #: the time of the event that is being handled
+    clock: Callable[[], float] = lambda: 0.0
 
 
 class Partition:
-    """The state of one assignment. `emit` takes its effects, `clock` tells the time of the event being handled;
-    `reached` is what this process knew when it began anew."""
+    """The state of one assignment. `emit` takes its effects, `reached` is what this process knew when it began anew."""
 
     def __init__(
         self,
@@ -83,7 +84,6 @@ class Partition:
         rules: PipelineRules,
         config: PartitionConfig,
         emit: Callable[[Effect], None],
-        clock: Callable[[], float] = lambda: 0.0,
         reached: Reached = NOTHING_REACHED,
     ) -> None:
         self.tp = tp
@@ -91,10 +91,10 @@ class Partition:
         self.rules = rules
         self.config = config
         self._emit = emit
-        self._clock = clock
+        self._clock = config.clock
         self.serial = config.next_serial()
         #: when this assignment began, or began anew
-        self.since = clock()
+        self.since = self._clock()
         self.stage = Stage.ASKING
         self.owner, self.entry = Owner(0, ""), PartitionEntry()
         self.topic_id = ""

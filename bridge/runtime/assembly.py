@@ -123,16 +123,7 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
     ledger = Ledger(client, settings.group_id)
     kafka = consumer_settings(settings)
     admin = Admin(kafka)
-    publisher = Publisher(
-        ledger,
-        Operators(client, settings.group_id),
-        plan.app,
-        bridge_id,
-        mailbox.post,
-        messages_of=topics.messages_of,
-        hook_messages_of=topics.hook_messages_of,
-        compression_of=topics.compression_of,
-    )
+    publisher = _publisher(plan, topics, ledger, Operators(client, settings.group_id), bridge_id, mailbox)
     asker = Asker(admin, mailbox.post)
     sweeping = connect(plan.ledger_url)
     sweeper = Sweeper(
@@ -161,6 +152,21 @@ def assemble(plan: Plan, bridge_id: str, broken: Callable[[BaseException], None]
         startup=lambda stopping: Startup(plan, topics, admin, client, stopping).wait(),
         ends_seen=lambda: asker.ends,
         ledger_answers=lambda: sweeper.redis_answers,
+    )
+
+
+def _publisher(
+    plan: Plan, topics: Topics, ledger: Ledger, operators: Operators, bridge_id: str, mailbox: Mailbox
+) -> Publisher:
+    return Publisher(
+        ledger,
+        operators,
+        plan.app,
+        bridge_id,
+        mailbox.post,
+        messages_of=topics.messages_of,
+        hook_messages_of=topics.hook_messages_of,
+        compression_of=topics.compression_of,
     )
 
 

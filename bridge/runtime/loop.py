@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
-from bridge.core.batching import rows_bytes
+from bridge.core.batching import ROW_OVERHEAD_BYTES, rows_bytes
 from bridge.core.bridge import Core
-from bridge.core.lane import ROW_OVERHEAD_BYTES
 from bridge.kafka.commits import Answered
 from bridge.kafka.consumer import Consumer, Fetch, FetchInterrupted
-from bridge.records import TopicPartition
+from bridge.records import Row, TopicPartition
 from bridge.runtime.mail import Mailbox
 
 logger = logging.getLogger(__name__)
@@ -47,6 +46,24 @@ Observe = Callable[[ev.Event, Sequence[ef.Effect], float], None]
 
 def _nobody(event: ev.Event, effects: Sequence[ef.Effect], now: float) -> None:
     """Nobody observes."""
+
+
+class TurnSize:
+    """How many records a turn may take: no more than one partition may hold, they may all be of one."""
+
+    def __init__(self) -> None:
+        #: what a record takes in memory, in bytes, about
+        self._record_bytes = 0.0
+
+    def learn(self, runs: Iterable[Sequence[Row]]) -> None:
+        """These have come in one turn."""
+        for rows in runs:
+            self._record_bytes = max(self._record_bytes, float(rows_bytes(rows[-1:])))
+        self._record_bytes *= SIZE_MEMORY
+
+    def records(self, share_bytes: int) -> int:
+        """How many fit in `share_bytes`, one at the least."""
+        return max(1, min(TURN_RECORDS, int(share_bytes / (self._record_bytes + ROW_OVERHEAD_BYTES))))
 
 
 class Loop:
@@ -89,8 +106,7 @@ class Loop:
         self._busy_until = 0.0
         #: the last fetch brought as many records as it may: there are more
         self._has_more = False
-        #: what a record takes in memory, in bytes, about
-        self._record_bytes = 0.0
+        self._size = TurnSize()
         self._effects: list[ef.Effect] = []
         self._gave_up: str | None = None
         self._callback_error: BaseException | None = None
@@ -133,10 +149,9 @@ class Loop:
             self._seek_back(error)
             return
         self._interruptions = 0
+        self._size.learn(rows for _, rows in fetch.runs)
         for tp, rows in fetch.runs:
-            self._record_bytes = max(self._record_bytes, float(rows_bytes(rows[-1:])))
             self.handle(ev.Fetched(tp, rows))
-        self._record_bytes *= SIZE_MEMORY
         for tp, offset in fetch.ends:
             self.handle(ev.EndOfLog(tp, offset))
         for tp in fetch.missing:
@@ -185,9 +200,7 @@ class Loop:
 
     @property
     def _records_per_turn(self) -> int:
-        """No more than one partition may hold: a turn's records may all be of one."""
-        share = self.core.buffers.share_bytes
-        return max(1, min(TURN_RECORDS, int(share / (self._record_bytes + ROW_OVERHEAD_BYTES))))
+        return self._size.records(self.core.buffers.share_bytes)
 
     def _look_at_clock(self) -> None:
         if self.clock() >= self.core.wake_at:

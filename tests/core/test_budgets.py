@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from bridge.core import effects as ef
 from bridge.core import events as ev
-from bridge.core.lane import ROW_OVERHEAD_BYTES, Phase
+from bridge.core.batching import ROW_OVERHEAD_BYTES
+from bridge.core.lane import Phase
 from bridge.core.limits import LEAST_SHARE_BYTES
 from tests.core.bench import KEY_0, KEY_1, OTHER, RULES, TP, Bench, row
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bridge.core.batching import rows_bytes
+from bridge.core.batching import ROW_OVERHEAD_BYTES, rows_bytes
 from bridge.core.bridge import Core
 from bridge.core.dispatching import READY
-from bridge.core.lane import ROW_OVERHEAD_BYTES, Lane, Phase
+from bridge.core.lane import Lane, Phase
 from bridge.core.partition import Partition, Stage
 from tests.simulation.truth import Violation
 
@@ -83,7 +83,7 @@ def check_memory(partition: Partition) -> None:
 
 def check_commit(core: Core, partition: Partition) -> None:
     """Whoever wants to commit is known."""
-    if partition.wanted_commit is not None and partition.tp not in core._dirty:
+    if partition.wanted_commit is not None and not core.commits.is_dirty(partition.tp):
         raise Violation(f"P5: {partition.tp} wants to commit {partition.wanted_commit.offset}, nobody knows")
     if partition.stage is Stage.CLEARING and partition.clear_at < float("inf") and partition.tp not in core._clearing:
         raise Violation(f"P5: {partition.tp} waits for ever to be cleared")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.core.dispatching import _fault_kind
 from bridge.core.events import ErrorHeard
+from bridge.core.failures import told_by_celery
 from bridge.entries import Failure, Outcome, link_id
 from tests.waiting import wait_until
 from tests.workers.conftest import PLAIN, StartWorker
@@ -49,7 +49,7 @@ def faults_of(standin: StandIn, sent: Sent, number: int) -> list[str]:
     events = [
         ErrorHeard(each["task_id"], each["status"], each["result"]["exc_type"], "", each["worker"]) for each in heard
     ]
-    return [found[0] for event in events if (found := _fault_kind(event)) is not None]
+    return [found[0] for event in events if (found := told_by_celery(event)) is not None]
 
 
 @pytest.mark.parametrize("name", ["lingers", "dies_late"])
