@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple, overload
@@ -45,8 +46,12 @@ def lane_queue(topic: str, partition: int, lane: int, lane_queues: int) -> str:
 
     Neighbouring partitions and lanes get different queues, so that disjoint workers share the work evenly.
     """
-    start = int.from_bytes(blake2b(topic.encode(), digest_size=8).digest(), "big")
-    return f"lane-{(start + partition + lane) % lane_queues}"
+    return f"lane-{(_first_queue(topic) + partition + lane) % lane_queues}"
+
+
+@lru_cache(maxsize=1024)
+def _first_queue(topic: str) -> int:
+    return int.from_bytes(blake2b(topic.encode(), digest_size=8).digest(), "big")
 
 
 def count_text(count: int) -> str:
