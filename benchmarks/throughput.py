@@ -129,6 +129,6 @@ GOALS = (
 
 #: for CI: whether it all still works and is right, no matter how fast
 SMOKE = tuple(
-    _case(f"smoke/batch-100-links-{links}", Setting({"batch_size": 100}, links), Shape(records=100_000), windows=1)
+    _case(f"smoke/batch-100-links-{links}", Setting({"batch_size": 100}, links), Shape(records=1_000_000), windows=1)
     for links in (1, 2)
 )
