@@ -43,8 +43,8 @@ class Disposing:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._next_number = itertools.count(1).__next__
-        #: the last that was asked for each lane that disposes of records; some are answered
-        self._asked: dict[tuple[TopicPartition, int], WriteDeadLetters | Settle] = {}
+        #: serial and number of what was asked last for each lane that disposes of records; some are answered
+        self._asked: dict[tuple[TopicPartition, int], tuple[int, int]] = {}
 
     # --- an outcome that leaves something ----------------------------------------------------------------------------
 
@@ -245,20 +245,26 @@ class Disposing:
         self._ask_for(Settle(lane.tp, partition.serial, partition.owner, lane.index, number, chain, upto, base))
 
     def _ask_for(self, effect: WriteDeadLetters | Settle) -> None:
-        self._asked[effect.tp, effect.lane] = effect
+        self._asked[effect.tp, effect.lane] = effect.serial, effect.number
         self._core.emit(effect)
 
     def awaits_answers(self) -> bool:
         """A lane waits for its dead letters, or for the ledger."""
         if self._asked:
-            self._asked = {where: effect for where, effect in self._asked.items() if self.is_under_way(effect)}
+            self._asked = {where: what for where, what in self._asked.items() if self._find(*where, *what)}
         return bool(self._asked)
 
     def is_under_way(self, effect: WriteDeadLetters | Settle) -> bool:
         """The lane still waits for this very effect."""
-        partition = self._core.live(effect.tp, effect.serial)
-        lane = partition.lanes.get(effect.lane) if partition is not None else None
-        return lane is not None and lane.writing is not None and lane.writing.number == effect.number
+        return self._find(effect.tp, effect.lane, effect.serial, effect.number) is not None
+
+    def _find(self, tp: TopicPartition, index: int, serial: int, number: int) -> tuple[Partition, Lane] | None:
+        """The lane, if it still waits for what was asked under this number."""
+        partition = self._core.live(tp, serial)
+        lane = partition.lanes.get(index) if partition is not None else None
+        if partition is None or lane is None or lane.writing is None or lane.writing.number != number:
+            return None
+        return partition, lane
 
     def failed(self, effect: WriteDeadLetters, error: str) -> None:
         """The dead letters could not be written: the lane waits, and says why."""
@@ -274,11 +280,8 @@ class Disposing:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def _waiting(self, event: ev.DeadLettersWritten | ev.Settled) -> tuple[Partition, Lane] | None:
-        partition = self._core.live(event.tp, event.serial)
-        lane = partition.lanes.get(event.lane) if partition is not None else None
-        if partition is None or lane is None or lane.writing is None or lane.writing.number != event.number:
-            return None
-        return (partition, lane) if lane.phase is Phase.DISPOSING else None
+        found = self._find(event.tp, event.lane, event.serial, event.number)
+        return found if found is not None and found[1].phase is Phase.DISPOSING else None
 
     def written(self, event: ev.DeadLettersWritten, now: float) -> None:
         """The broker has acknowledged the dead letters."""

@@ -1,5 +1,5 @@
 -- dispatch: compare and set. The lane gets a new chain if it still is as the owner has seen it.
--- KEYS[2]: payload of the new chain, written just before with a short life (or given here: small, or the server was full).
+-- KEYS[2]: payload of the new chain, written just before with a short life (given here when small, or the server full).
 -- ARGV: owner, bridge, lane, chain, first, last, links, base, counters, milliseconds until it may be published, payload,
 -- then what was seen: chain, link, claim, outcome; the lane rule the owner follows ("" is not compared); the outcome
 -- that the chain is asked about ("": it carries the batch), 1 when that one names rejected records.
